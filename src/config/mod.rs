@@ -1,0 +1,314 @@
+//! Every setting of the service: one struct per section, each field with its unit and default.
+//!
+//! Values come from the built-in defaults, then `config/holdfast.toml`, then the file named by `--config`,
+//! then the environment (`HOLDFAST_<SECTION>__<KEY>`); see [`load`].
+
+pub mod load;
+mod origin;
+mod problems;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::domain::units::{Period, Size};
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the events are kept.
+    pub redis: Redis,
+    /// The private Redis server, used when `redis.url` is `embedded`.
+    pub embedded: Embedded,
+    /// The HTTP listener that takes events in.
+    pub intake: Intake,
+    /// The listener for metrics and health.
+    pub admin: Admin,
+    /// How one delivery is sent.
+    pub delivery: Delivery,
+    /// When a delivery is tried again, and when it is given up.
+    pub retry: Retry,
+    /// The worker's loops: reading, heartbeats, takeover, shutdown.
+    pub worker: Worker,
+    /// Log output.
+    pub log: Log,
+}
+
+/// The Redis deployment that holds the events.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Redis {
+    /// `embedded`, `redis://`, `rediss://`, `redis-sentinel://`, `redis-cluster://` or `redis+unix://`.
+    pub url: String,
+    /// ACL user; overrides the one in the URL.
+    pub username: Option<String>,
+    /// Password; overrides the one in the URL.
+    pub password: Option<SecretString>,
+    /// PEM file with the authorities trusted for `rediss://`; the system's where absent.
+    pub ca_file: Option<PathBuf>,
+    /// First part of every key.
+    pub prefix: String,
+    /// Number of partitions; it may grow, never shrink while a higher one holds anything.
+    pub partitions: u16,
+    /// How long one command may take before it counts as failed.
+    pub command_timeout: Period,
+    /// Connections for everything but blocking reads.
+    pub pool: usize,
+    /// Allows `embedded` inside Kubernetes, where the disk may be ephemeral.
+    pub allow_embedded: bool,
+}
+
+/// The private Redis server that Holdfast starts and supervises.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Embedded {
+    /// Where its append-only file, socket, log and lock live.
+    pub data_dir: PathBuf,
+    /// The server to run; `redis-server`, else `valkey-server`, from the PATH where absent.
+    pub server: Option<PathBuf>,
+    /// `maxmemory`; half of the memory of the machine or cgroup where absent.
+    pub max_memory: Option<Size>,
+    /// `appendfsync`: `always`, `everysec` or `no`.
+    pub fsync: String,
+}
+
+/// Taking events in over HTTP.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Intake {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// How long a request waits for Redis before it is answered 503.
+    pub wait: Period,
+    /// How many requests may wait at once.
+    pub max_waiting: usize,
+    /// How many bytes of bodies may wait at once.
+    pub max_waiting_bytes: Size,
+    /// The largest body taken.
+    pub max_body: Size,
+    /// How long a client may take to send its request.
+    pub read_timeout: Period,
+    /// Share of Redis' memory limit from which a warning is logged.
+    pub memory_warn: f64,
+    /// Share of Redis' memory limit from which events are refused with 503.
+    pub memory_refuse: f64,
+}
+
+/// Metrics and health.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// At most this many subscriptions have series of their own; the rest share `other`.
+    pub max_subscription_labels: usize,
+    /// How often the gauges that mirror Redis are read.
+    pub refresh: Period,
+}
+
+/// Sending to subscribers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Delivery {
+    /// How long a direct delivery waits for a free slot before it is parked.
+    pub direct_wait: Period,
+    /// How long a connection may take to be made, TLS included.
+    pub connect_timeout: Period,
+    /// Deadline of one request from connect to the last byte of the answer.
+    pub timeout: Period,
+    /// Requests at once to one subscriber from one pod.
+    pub max_in_flight: u32,
+    /// Requests at once from one pod, all subscribers together.
+    pub pod_max_in_flight: usize,
+    /// Bytes of request bodies at once in one pod.
+    pub pod_max_bytes: Size,
+    /// How long an idle connection to a subscriber is kept.
+    pub idle_connection: Period,
+}
+
+/// Retries.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// The wait period: from a failure to the first probe.
+    pub delay: Period,
+    /// Factor from one wait to the next; 1.0 is constant.
+    pub backoff: f64,
+    /// No wait is longer than this.
+    pub max_delay: Period,
+    /// Each wait is varied by up to this share, so that subscribers do not come due together.
+    pub jitter: f64,
+    /// Failed attempts before the subscription's DeliveryRetryPolicy acts; 0 is for ever.
+    pub max_attempts: u32,
+    /// Refusals (3xx, 4xx) of one delivery before it becomes a dead letter.
+    pub refused_attempts: u32,
+    /// A shorter Retry-After counts as this.
+    pub retry_after_min: Period,
+    /// A longer Retry-After counts as this.
+    pub retry_after_max: Period,
+}
+
+/// The loops of a worker.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Worker {
+    /// First part of this worker's name; the host name where absent. A random part is added at each start.
+    pub name: Option<String>,
+    /// Entries read at once, at most.
+    pub read_batch: usize,
+    /// How long a read waits for entries; also how long an idle stop may take.
+    pub read_block: Period,
+    /// Drains at once in this pod.
+    pub max_drains: usize,
+    /// How often the worker tells that it lives.
+    pub heartbeat: Period,
+    /// A worker silent for this long is taken over by its peers.
+    pub dead_after: Period,
+    /// How often the worker looks for entries of its own that it lost sight of.
+    pub sweep: Period,
+    /// How often a change of the subscriptions is looked for.
+    pub registry_refresh: Period,
+    /// The scheduler sleeps no longer than this.
+    pub scheduler_sleep: Period,
+    /// How often every retry queue is checked and repaired.
+    pub audit: Period,
+    /// After SIGTERM, how long intake goes on while load balancers notice.
+    pub drain_delay: Period,
+    /// After that, how long requests in flight may take to finish.
+    pub shutdown_deadline: Period,
+}
+
+/// Logs, on standard error.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `auto` (pretty on a terminal, JSON otherwise), `pretty` or `json`.
+    pub format: LogFormat,
+    /// A level (`error`, `warn`, `info`, `debug`, `trace`) or `module=level` directives.
+    pub level: String,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// Coloured text.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self {
+            url: "embedded".to_owned(),
+            username: None,
+            password: None,
+            ca_file: None,
+            prefix: "holdfast".to_owned(),
+            partitions: 1,
+            command_timeout: Period::from_secs(5),
+            pool: 2,
+            allow_embedded: false,
+        }
+    }
+}
+
+impl Default for Embedded {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("holdfast-data"),
+            server: None,
+            max_memory: None,
+            fsync: "everysec".to_owned(),
+        }
+    }
+}
+
+impl Default for Intake {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
+            wait: Period::from_secs(5),
+            max_waiting: 1024,
+            max_waiting_bytes: Size(64 << 20),
+            max_body: Size(1 << 20),
+            read_timeout: Period::from_secs(10),
+            memory_warn: 0.6,
+            memory_refuse: 0.8,
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 9090)),
+            max_subscription_labels: 200,
+            refresh: Period::from_secs(5),
+        }
+    }
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self {
+            direct_wait: Period::from_secs(1),
+            connect_timeout: Period::from_secs(5),
+            timeout: Period::from_secs(10),
+            max_in_flight: 16,
+            pod_max_in_flight: 512,
+            pod_max_bytes: Size(32 << 20),
+            idle_connection: Period::from_secs(3),
+        }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            delay: Period::from_secs(5),
+            backoff: 2.0,
+            max_delay: Period::from_secs(60),
+            jitter: 0.2,
+            max_attempts: 0,
+            refused_attempts: 5,
+            retry_after_min: Period::from_secs(1),
+            retry_after_max: Period::from_secs(15 * 60),
+        }
+    }
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self {
+            name: None,
+            read_batch: 512,
+            read_block: Period::from_secs(2),
+            max_drains: 1024,
+            heartbeat: Period::from_secs(2),
+            dead_after: Period::from_secs(10),
+            sweep: Period::from_secs(5),
+            registry_refresh: Period::from_millis(750),
+            scheduler_sleep: Period::from_secs(2),
+            audit: Period::from_secs(60),
+            drain_delay: Period::from_secs(5),
+            shutdown_deadline: Period::from_secs(20),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Auto,
+            level: "info".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The rules of delivery, pure: no runtime, no Redis, no clock, no randomness. Time and chance come in as
+//! arguments, so every rule is tested by calling it.
+
+pub mod event;
+pub mod filter;
+pub mod ids;
+pub mod index;
+pub mod payload;
+pub mod signature;
+pub mod subscription;
+pub mod units;

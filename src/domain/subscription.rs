@@ -1,0 +1,166 @@
+//! A subscription: who wants which events, and where to. Stored as JSON in `holdfast:subscriptions`.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::filter::Filter;
+use super::ids::SubscriptionId;
+use super::units::Period;
+
+/// One subscriber's wish, a Redfish `EventDestination` (DSP0266, "Eventing").
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subscription {
+    /// Never used again, even after the subscription was removed.
+    pub id: SubscriptionId,
+    /// The registry's version when this subscription last changed; a suspend or resume applies only when newer.
+    #[serde(default)]
+    pub version: u64,
+    /// Where the events go: an `http` or `https` URL.
+    pub destination: Url,
+    /// The `Context` that the subscriber asked to see in every event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// Which records it wants; empty wants all.
+    #[serde(default)]
+    pub filter: Filter,
+    /// Headers added to every request, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, Secret)>,
+    /// What happens when deliveries keep failing.
+    #[serde(default)]
+    pub retry_policy: DeliveryRetryPolicy,
+    /// What replaces the service's retry settings for this subscription.
+    #[serde(default)]
+    pub retry: RetryOverrides,
+    /// At most this many requests at once from one pod; the service's default where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<u32>,
+    /// Deadline of one request from connect to the last byte of the answer; the service's default where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Period>,
+    /// PEM file with the only authorities trusted for this destination; must exist on every worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Whether the destination's certificate is checked.
+    #[serde(default = "yes")]
+    pub verify_certificate: bool,
+    /// Key of the Standard Webhooks signature, `whsec_<base64>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Secret>,
+    /// Whether it takes part in deliveries now.
+    #[serde(default)]
+    pub state: State,
+    /// When it was created, RFC 3339.
+    pub created_at: String,
+}
+
+/// Whether a subscription's deliveries are sent or only kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum State {
+    /// Events are delivered.
+    #[default]
+    Enabled,
+    /// Events are parked until someone resumes the subscription.
+    Suspended {
+        /// Why: an operator's request, or what the subscriber answered.
+        reason: String,
+        /// Since when, RFC 3339.
+        since: String,
+    },
+}
+
+/// `DeliveryRetryPolicy` of EventDestination 1.16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum DeliveryRetryPolicy {
+    /// The subscription is removed once the attempts are used up.
+    TerminateAfterRetries,
+    /// The subscription is suspended once the attempts are used up; what is parked stays.
+    SuspendRetries,
+    /// Attempts go on for ever at a constant interval.
+    RetryForever,
+    /// Attempts go on for ever with growing intervals.
+    #[default]
+    RetryForeverWithBackoff,
+}
+
+/// Retry settings of one subscription; what is absent follows the service's configuration.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetryOverrides {
+    /// The wait period before the first probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Period>,
+    /// Factor from one wait to the next; 1 is constant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<f64>,
+    /// No wait is longer than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_delay: Option<Period>,
+    /// Attempts before the policy acts; 0 is for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+}
+
+/// A value that is stored and sent but never shown: `Debug` prints dots.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret value.
+    #[must_use]
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself, for the one place that sends or signs with it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("••••••")
+    }
+}
+
+impl Subscription {
+    /// A subscription with every optional setting at its default.
+    #[must_use]
+    pub fn new(id: SubscriptionId, destination: Url, created_at: String) -> Self {
+        Self {
+            id,
+            version: 0,
+            destination,
+            context: None,
+            filter: Filter::default(),
+            headers: Vec::new(),
+            retry_policy: DeliveryRetryPolicy::default(),
+            retry: RetryOverrides::default(),
+            max_in_flight: None,
+            timeout: None,
+            ca_file: None,
+            verify_certificate: true,
+            secret: None,
+            state: State::Enabled,
+            created_at,
+        }
+    }
+
+    /// Whether its deliveries are only kept.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        matches!(self.state, State::Suspended { .. })
+    }
+}
+
+fn yes() -> bool {
+    true
+}
