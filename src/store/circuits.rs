@@ -1,0 +1,136 @@
+//! Everything about a subscription's circuit that is not a drain: scheduling, suspending, removing, repairing.
+
+use fred::prelude::*;
+
+use super::error::StoreError;
+use super::partition::{Partition, measured};
+use super::scripts::SCRIPTS;
+use crate::domain::ids::SubscriptionId;
+
+/// At most this many deliveries or subscriptions in one script call.
+const STEP: usize = 256;
+
+/// What one step of the scheduler did.
+#[derive(Debug, Default)]
+pub struct Reinjected {
+    /// Milliseconds until the next wake-up; `None` when nobody waits.
+    pub next_in: Option<u64>,
+    /// Wake-ups that are left.
+    pub waiting: u64,
+    /// How late each re-injection was, in milliseconds.
+    pub lateness: Vec<u64>,
+}
+
+impl Partition {
+    /// Moves due wake-ups into the redelivery stream.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a key has the wrong type.
+    pub async fn reinject(&self) -> Result<Reinjected, StoreError> {
+        let most = i64::try_from(STEP).unwrap_or(i64::MAX);
+        let (next_in, waiting, lateness): (i64, u64, Vec<u64>) =
+            self.call("reinject", &SCRIPTS.reinject, vec![most.into()]).await?;
+        Ok(Reinjected {
+            next_in: u64::try_from(next_in).ok(),
+            waiting,
+            lateness,
+        })
+    }
+
+    /// Makes a subscription that is behind due now. `fresh` also forgets its back-off: the destination changed
+    /// or an operator asked.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a key has the wrong type. Safe to repeat.
+    pub async fn wake(&self, subscription: &SubscriptionId, fresh: bool) -> Result<bool, StoreError> {
+        let args = vec![subscription.as_str().into(), i64::from(fresh).into()];
+        let (soonest, reinjected): (i64, u8) = self.call("wake", &SCRIPTS.wake, args).await?;
+        self.alarm.ring_in(soonest);
+        Ok(reinjected == 1)
+    }
+
+    /// Suspends (`true`) or resumes a subscription here; only versions newer than the last take effect.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a key has the wrong type. Safe to repeat.
+    pub async fn set_suspended(
+        &self,
+        subscription: &SubscriptionId,
+        version: u64,
+        suspended: bool,
+    ) -> Result<bool, StoreError> {
+        let how = if suspended { "suspend" } else { "resume" };
+        let version = i64::try_from(version).unwrap_or(i64::MAX);
+        let args = vec![subscription.as_str().into(), version.into(), how.into()];
+        let (applied, soonest): (u8, i64) = self.call("suspend", &SCRIPTS.suspend, args).await?;
+        self.alarm.ring_in(soonest);
+        Ok(applied == 1)
+    }
+
+    /// Removes a subscription from this partition with all that is parked for it.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a key has the wrong type. Safe to repeat.
+    pub async fn remove(&self, subscription: &SubscriptionId) -> Result<(), StoreError> {
+        loop {
+            let most = i64::try_from(STEP).unwrap_or(i64::MAX);
+            let args = vec![subscription.as_str().into(), most.into()];
+            let left: u64 = self.call("remove", &SCRIPTS.remove, args).await?;
+            if left == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Ids of removed subscriptions whose tombstones still stand.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn tombstones(&self) -> Result<Vec<String>, StoreError> {
+        let client = self.connection.client();
+        measured("ZRANGE", client.zrange(self.keys.removed(), 0, -1, None, false, None, false)).await
+    }
+
+    /// Drops tombstones older than `before_ms` (milliseconds since the epoch).
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn sweep_tombstones(&self, before_ms: i64) -> Result<u64, StoreError> {
+        let client = self.connection.client();
+        measured("ZREMRANGEBYSCORE", client.zremrangebyscore(self.keys.removed(), "-inf", before_ms)).await
+    }
+
+    /// Repairs subscriptions whose queue nothing would wake; answers how many it had to.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a key has the wrong type.
+    pub async fn audit(&self, subscriptions: &[SubscriptionId]) -> Result<u64, StoreError> {
+        let mut repaired = 0;
+        for step in subscriptions.chunks(STEP) {
+            let args = step.iter().map(|id| Value::from(id.as_str())).collect();
+            let (fixed, soonest): (u64, i64) = self.call("audit", &SCRIPTS.audit, args).await?;
+            self.alarm.ring_in(soonest);
+            repaired += fixed;
+        }
+        Ok(repaired)
+    }
+
+    /// Version of the set of subscriptions that are behind; it grows with every change.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn behind_version(&self) -> Result<u64, StoreError> {
+        let client = self.connection.client();
+        let version: Option<u64> = measured("HGET", client.hget(self.keys.ledger(), "behind_version")).await?;
+        Ok(version.unwrap_or(0))
+    }
+
+    /// The subscriptions that are behind.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn behind(&self) -> Result<Vec<String>, StoreError> {
+        let client = self.connection.client();
+        measured("SMEMBERS", client.smembers(self.keys.behind())).await
+    }
+}

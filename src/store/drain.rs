@@ -1,0 +1,320 @@
+//! The retry path: what is due next for a drain, and what became of it.
+//!
+//! A drain holds one redelivery entry; every write but *delivered* needs it to be still ours, so that a
+//! paused worker that comes back changes nothing (invariant 7).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::types::Value;
+
+use super::error::StoreError;
+use super::events::{array, convert};
+use super::partition::Partition;
+use super::scripts::SCRIPTS;
+use super::settle::{RefusalLimits, millis};
+use crate::domain::ids::{Member, StreamId, SubscriptionId};
+
+/// Equal HTTP answers to the oldest delivery that make it a suspect: the next probe takes the following one.
+const SUSPECT_AFTER: u32 = 3;
+
+/// The redelivery that a drain holds.
+#[derive(Debug, Clone)]
+pub struct Redelivery {
+    /// Its entry in the redelivery stream.
+    pub id: StreamId,
+    /// Whose retry queue is due.
+    pub subscription: SubscriptionId,
+    /// The worker that holds it.
+    pub worker: String,
+}
+
+/// A parked delivery, ready to be sent.
+#[derive(Debug, Clone)]
+pub struct Parked {
+    /// Its name in the retry queue.
+    pub member: Member,
+    /// The event's frame; `None` when somebody deleted it by hand.
+    pub body: Option<Bytes>,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// What a drain may send.
+#[derive(Debug)]
+pub enum Fetched {
+    /// Another worker holds the redelivery now.
+    Lost,
+    /// The redelivery ended: suspended, removed, stale or not yet allowed.
+    Done,
+    /// Nothing is due beyond what the drain holds.
+    Empty,
+    /// Deliveries to send.
+    Due {
+        /// Whether the circuit is open and this is its one probe.
+        probe: bool,
+        /// Failed probes in a row so far.
+        failures: u32,
+        /// Live workers, whose limits the drain may use together.
+        workers: u32,
+        /// The oldest delivery, passed over because only it kept failing.
+        suspect: Option<Member>,
+        /// Oldest first.
+        parked: Vec<Parked>,
+    },
+}
+
+/// What a refusal of a parked delivery led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusedAs {
+    /// It waits for a due time of its own.
+    Due,
+    /// It became a dead letter.
+    Buried,
+    /// Everything is refused: the caller goes on as after a failure.
+    Unavailable,
+    /// It was no longer parked.
+    Gone,
+    /// Another worker holds the redelivery now.
+    Lost,
+}
+
+/// A failure that ends a drain.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The delivery that failed.
+    pub member: Member,
+    /// Until the next probe.
+    pub wait: Duration,
+    /// `Retry-After`: no probe before that; zero without one.
+    pub floor: Duration,
+    /// The HTTP status, where the subscriber answered.
+    pub status: Option<u16>,
+    /// Attempts that use a delivery up; 0 for ever.
+    pub max_attempts: u32,
+    /// What went wrong, for the operator.
+    pub error: String,
+}
+
+/// What a failure led to.
+#[derive(Debug, Clone, Default)]
+pub struct Failed {
+    /// Another worker holds the redelivery now.
+    pub lost: bool,
+    /// The circuit was closed before.
+    pub opened: bool,
+    /// Attempts of the delivery so far.
+    pub attempts: u32,
+    /// The delivery became a dead letter.
+    pub buried: bool,
+    /// Milliseconds until the next probe.
+    pub next_in: Option<u64>,
+}
+
+/// What came of deliveries reported as delivered.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Delivered {
+    /// Another worker holds the redelivery now.
+    pub lost: bool,
+    /// How many left the queue with this report.
+    pub left: u32,
+    /// This closed the circuit.
+    pub closed: bool,
+}
+
+/// Whether a drain may end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finished {
+    /// Another worker holds the redelivery now.
+    Lost,
+    /// Something was parked meanwhile.
+    More,
+    /// The redelivery ended; the subscription is not behind any more.
+    Done,
+}
+
+impl Redelivery {
+    fn args(&self) -> Vec<Value> {
+        vec![
+            self.id.to_string().into(),
+            self.subscription.as_str().into(),
+            self.worker.as_str().into(),
+        ]
+    }
+}
+
+impl Partition {
+    /// The oldest due deliveries beyond those `held`, at most `most`.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a key has the wrong type.
+    pub async fn fetch(
+        &self,
+        redelivery: &Redelivery,
+        most: usize,
+        dead_after: Duration,
+        held: impl Iterator<Item = Member>,
+    ) -> Result<Fetched, StoreError> {
+        let mut args = redelivery.args();
+        args.push(i64::try_from(most).unwrap_or(i64::MAX).into());
+        args.push(millis(dead_after).into());
+        args.push(SUSPECT_AFTER.into());
+        args.extend(held.map(|member| Value::from(member.to_string())));
+        let answer: Vec<Value> = self.call("fetch", &SCRIPTS.fetch, args).await?;
+        let mut answer = answer.into_iter();
+        let kind: String = convert(answer.next().unwrap_or(Value::Null))?;
+        match kind.as_str() {
+            "lost" => Ok(Fetched::Lost),
+            "done" => {
+                self.alarm.ring_in(answer.next().and_then(|ms| ms.as_i64()).unwrap_or(-1));
+                Ok(Fetched::Done)
+            }
+            "empty" => Ok(Fetched::Empty),
+            _ => due(kind == "probe", answer),
+        }
+    }
+
+    /// Deliveries that were answered 2xx leave the queue.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a key has the wrong type. Safe to repeat.
+    pub async fn delivered(&self, redelivery: &Redelivery, members: &[Member]) -> Result<Delivered, StoreError> {
+        let mut args = redelivery.args();
+        args.extend(members.iter().map(|member| Value::from(member.to_string())));
+        let (state, left, closed, soonest): (String, u32, u8, i64) =
+            self.call("delivered", &SCRIPTS.delivered, args).await?;
+        self.alarm.ring_in(soonest);
+        Ok(Delivered {
+            lost: state == "lost",
+            left,
+            closed: closed == 1,
+        })
+    }
+
+    /// A delivery was refused, or failed while others around it succeeded.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a key has the wrong type.
+    pub async fn refused(
+        &self,
+        redelivery: &Redelivery,
+        member: Member,
+        wait: Duration,
+        limits: RefusalLimits,
+        error: &str,
+    ) -> Result<(RefusedAs, bool), StoreError> {
+        let mut args = redelivery.args();
+        args.extend([
+            member.to_string().into(),
+            millis(wait).into(),
+            limits.bury_after.into(),
+            limits.open_after.into(),
+            error.into(),
+        ]);
+        let (state, closed): (String, u8) = self.call("refused", &SCRIPTS.refused, args).await?;
+        let state = match state.as_str() {
+            "due" => RefusedAs::Due,
+            "buried" => RefusedAs::Buried,
+            "unavailable" => RefusedAs::Unavailable,
+            "gone" => RefusedAs::Gone,
+            _ => RefusedAs::Lost,
+        };
+        Ok((state, closed == 1))
+    }
+
+    /// The drain failed: it ends, and the next probe is due after the wait.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a key has the wrong type. Safe to repeat.
+    pub async fn failed(&self, redelivery: &Redelivery, failure: &Failure) -> Result<Failed, StoreError> {
+        let mut args = redelivery.args();
+        args.extend([
+            failure.member.to_string().into(),
+            millis(failure.wait).into(),
+            millis(failure.floor).into(),
+            failure.status.map(|status| status.to_string()).unwrap_or_default().into(),
+            failure.max_attempts.into(),
+            SUSPECT_AFTER.into(),
+            failure.error.as_str().into(),
+        ]);
+        let (state, opened, soonest, attempts, buried): (String, u8, i64, u32, u8) =
+            self.call("failed", &SCRIPTS.failed, args).await?;
+        self.alarm.ring_in(soonest);
+        Ok(Failed {
+            lost: state == "lost",
+            opened: opened == 1,
+            attempts,
+            buried: buried == 1,
+            next_in: u64::try_from(soonest).ok(),
+        })
+    }
+
+    /// The drain sees nothing due any more.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a key has the wrong type. Safe to repeat.
+    pub async fn finish(&self, redelivery: &Redelivery) -> Result<Finished, StoreError> {
+        let (state, soonest): (String, i64) = self.call("finish", &SCRIPTS.finish, redelivery.args()).await?;
+        self.alarm.ring_in(soonest);
+        Ok(match state.as_str() {
+            "lost" => Finished::Lost,
+            "more" => Finished::More,
+            _ => Finished::Done,
+        })
+    }
+
+    /// Gives the drain back at shutdown; what is due is due at once for the others.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a key has the wrong type. Safe to repeat.
+    pub async fn leave_drain(&self, redelivery: &Redelivery) -> Result<(), StoreError> {
+        let (_, soonest): (String, i64) = self.call("leave", &SCRIPTS.leave, redelivery.args()).await?;
+        self.alarm.ring_in(soonest);
+        Ok(())
+    }
+
+    /// Makes a parked delivery a dead letter; false when it was not ours or not parked any more.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a key has the wrong type. Safe to repeat.
+    pub async fn bury(
+        &self,
+        redelivery: &Redelivery,
+        member: Member,
+        reason: &str,
+        error: &str,
+    ) -> Result<bool, StoreError> {
+        let mut args = redelivery.args();
+        args.extend([member.to_string().into(), reason.into(), error.into()]);
+        let state: String = self.call("bury", &SCRIPTS.bury, args).await?;
+        Ok(state == "buried")
+    }
+}
+
+/// `[failures, live workers, suspect or '', [member, body, tries]…]`
+fn due(probe: bool, mut answer: impl Iterator<Item = Value>) -> Result<Fetched, StoreError> {
+    let mut next = || answer.next().unwrap_or(Value::Null);
+    let failures = convert(next())?;
+    let workers = convert(next())?;
+    let suspect: String = convert(next())?;
+    let mut parked = Vec::new();
+    for row in answer {
+        let mut row = array(row)?.into_iter();
+        let mut cell = || row.next().unwrap_or(Value::Null);
+        let member: String = convert(cell())?;
+        let body: Option<Bytes> = convert(cell())?;
+        let tries: Option<String> = convert(cell())?;
+        parked.push(Parked {
+            member: member.parse().map_err(|error| StoreError::answer("a member of a retry queue", &error))?,
+            body,
+            attempts: tries.and_then(|tries| tries.split(' ').next()?.parse().ok()).unwrap_or(0),
+        });
+    }
+    Ok(Fetched::Due {
+        probe,
+        failures,
+        workers,
+        suspect: suspect.parse().ok(),
+        parked,
+    })
+}

@@ -1,0 +1,214 @@
+//! The event stream: writing events, reading new ones, and finding those a worker lost sight of.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::clients::Client;
+use fred::prelude::*;
+
+use super::error::StoreError;
+use super::frame::Frame;
+use super::keys::GROUP;
+use super::partition::{Partition, measured};
+use crate::domain::ids::StreamId;
+
+/// Which of a partition's two streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Events as they arrived.
+    Events,
+    /// Re-injected subscriptions.
+    Redeliveries,
+}
+
+/// An entry that a worker holds: read, claimed from a dead peer, or found again.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its id, as Redis wrote it.
+    pub id: StreamId,
+    /// 1 when first read; each takeover adds one.
+    pub times: u32,
+    /// Field names and values, in order.
+    pub fields: Vec<(String, Bytes)>,
+}
+
+impl Entry {
+    /// The value of a field.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&Bytes> {
+        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
+    }
+
+    /// The event with its origin; an entry without the field `event` gives an empty one.
+    #[must_use]
+    pub fn frame(&self) -> Frame {
+        let text = |name| {
+            self.field(name)
+                .map(|value| String::from_utf8_lossy(value).into_owned())
+                .unwrap_or_default()
+        };
+        Frame {
+            source: text("source"),
+            received_at: text("received_at"),
+            event: self.field("event").cloned().unwrap_or_default(),
+        }
+    }
+}
+
+impl Partition {
+    /// Appends an event and answers its id once Redis has it. Never repeated here: after a lost reply only
+    /// the caller knows whether a duplicate does harm.
+    ///
+    /// # Errors
+    /// When Redis can't be reached, is at its memory limit, or does not answer in time.
+    pub async fn publish(&self, frame: &Frame) -> Result<StreamId, StoreError> {
+        let mut fields = vec![("event", Value::Bytes(frame.event.clone()))];
+        if !frame.source.is_empty() {
+            fields.push(("source", frame.source.as_str().into()));
+        }
+        if !frame.received_at.is_empty() {
+            fields.push(("received_at", frame.received_at.as_str().into()));
+        }
+        let client = self.connection.client();
+        let id: String = measured("XADD", client.xadd(&self.keys.events, false, None, "*", fields)).await?;
+        stream_id(&id)
+    }
+
+    /// Reads new entries of a stream, waiting up to `block` for the first. `reader` must be a client of its
+    /// own: a blocking read occupies the connection.
+    ///
+    /// # Errors
+    /// When Redis can't be reached, or the group is missing (see [`Partition::ensure_groups`]).
+    pub async fn read(
+        &self,
+        reader: &Client,
+        stream: Stream,
+        worker: &str,
+        most: usize,
+        block: Duration,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let block = u64::try_from(block.as_millis()).unwrap_or(u64::MAX);
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        let answer: Value = reader
+            .xreadgroup(GROUP, worker, Some(most), Some(block), false, self.key(stream), ">")
+            .await
+            .map_err(|source| StoreError::command("XREADGROUP", source))?;
+        if answer.is_null() {
+            return Ok(Vec::new());
+        }
+        let mut entries = Vec::new();
+        for stream in array(answer)? {
+            let [_, list] = pair(stream)?;
+            for entry in array(list)? {
+                entries.push(parse_entry(entry, 1)?);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The ids pending at a worker for at least `idle`, oldest first, with the times each was handed out.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or the group is missing.
+    pub async fn pending_of(
+        &self,
+        stream: Stream,
+        worker: &str,
+        idle: Duration,
+        most: u64,
+    ) -> Result<Vec<(StreamId, u32)>, StoreError> {
+        let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        let client = self.connection.client();
+        let rows: Vec<(String, String, u64, u32)> = measured(
+            "XPENDING",
+            client.xpending(self.key(stream), GROUP, (idle, "-", "+", most, worker)),
+        )
+        .await?;
+        rows.into_iter().map(|(id, _, _, times)| Ok((stream_id(&id)?, times))).collect()
+    }
+
+    /// Whether an entry is still pending at this worker.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or the group is missing.
+    pub async fn owns(&self, stream: Stream, id: StreamId, worker: &str) -> Result<bool, StoreError> {
+        let id = id.to_string();
+        let client = self.connection.client();
+        let rows: Vec<Value> = measured(
+            "XPENDING",
+            client.xpending(self.key(stream), GROUP, (id.as_str(), id.as_str(), 1_u64, worker)),
+        )
+        .await?;
+        Ok(!rows.is_empty())
+    }
+
+    /// One entry by its id; `None` when it is gone from the stream.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn entry(&self, stream: Stream, id: StreamId, times: u32) -> Result<Option<Entry>, StoreError> {
+        let text = id.to_string();
+        let client = self.connection.client();
+        let rows: Vec<Value> = measured(
+            "XRANGE",
+            client.xrange(self.key(stream), text.as_str(), text.as_str(), None),
+        )
+        .await?;
+        rows.into_iter().next().map(|row| parse_entry(row, times)).transpose()
+    }
+
+    /// Acknowledges an entry that is gone from its stream: there is nothing left to deliver.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn forget(&self, stream: Stream, id: StreamId) -> Result<(), StoreError> {
+        let client = self.connection.client();
+        measured("XACK", client.xack(self.key(stream), GROUP, id.to_string())).await
+    }
+
+    pub(super) fn key(&self, stream: Stream) -> &str {
+        match stream {
+            Stream::Events => &self.keys.events,
+            Stream::Redeliveries => &self.keys.redeliveries,
+        }
+    }
+}
+
+/// `[id, [field, value, …]]`
+pub(super) fn parse_entry(entry: Value, times: u32) -> Result<Entry, StoreError> {
+    let [id, fields] = pair(entry)?;
+    let id: String = convert(id)?;
+    let mut values = array(fields)?.into_iter();
+    let mut fields = Vec::with_capacity(values.len() / 2);
+    while let (Some(name), Some(value)) = (values.next(), values.next()) {
+        let name: Bytes = convert(name)?;
+        fields.push((String::from_utf8_lossy(&name).into_owned(), convert(value)?));
+    }
+    Ok(Entry {
+        id: stream_id(&id)?,
+        times,
+        fields,
+    })
+}
+
+pub(super) fn stream_id(text: &str) -> Result<StreamId, StoreError> {
+    text.parse().map_err(|error| StoreError::answer("a stream id", &error))
+}
+
+pub(super) fn convert<R: FromValue>(value: Value) -> Result<R, StoreError> {
+    value.convert().map_err(|error| StoreError::answer("another type", &error))
+}
+
+pub(super) fn array(value: Value) -> Result<Vec<Value>, StoreError> {
+    match value {
+        Value::Array(values) => Ok(values),
+        Value::Null => Ok(Vec::new()),
+        other => Err(StoreError::answer("a list", &format!("{:?}", other.kind()))),
+    }
+}
+
+pub(super) fn pair(value: Value) -> Result<[Value; 2], StoreError> {
+    array(value)?
+        .try_into()
+        .map_err(|values: Vec<Value>| StoreError::answer("a pair", &values.len()))
+}

@@ -1,0 +1,42 @@
+-- Repairs what an operator's hand broke, for a bounded list of subscriptions: a queue that nothing will wake.
+-- In:  ARGV subscriptions
+-- Out: [how many were repaired, ms to the soonest wake-up made or -1]
+-- Keeps: 3. A redelivery that is neither pending nor newly added is given up when two audits in a row saw it so.
+
+expect_partition()
+for _, s in ipairs(ARGV) do expect_subscription(s) end
+local unlocked = false
+local function begin()
+  if not unlocked then unlock() end
+  unlocked = true
+end
+
+-- Whether the outstanding redelivery will still reach a worker.
+local function is_out(s, entry)
+  if #redis.call('XRANGE', REDELIVERIES, entry, entry) == 0 then return false end
+  if #redis.call('XPENDING', REDELIVERIES, GROUP, entry, entry, 1) > 0 then return true end
+  if redis.call('HGET', circuit(s), 'audited') == entry then return false end
+  begin()
+  redis.call('HSET', circuit(s), 'audited', entry)
+  return true
+end
+
+local repaired = 0
+for _, s in ipairs(ARGV) do
+  local c = redis.call('HMGET', circuit(s), 'suspended', 'entry', 'behind')
+  local waiting = redis.call('ZCARD', retry(s)) > 0
+  local wakeup = redis.call('ZSCORE', WAKEUPS, s)
+  if waiting and not c[1] and not wakeup and not (c[2] and is_out(s, c[2])) then
+    begin()
+    redis.call('HDEL', circuit(s), 'entry')
+    arm(s, now, 'LT')
+    repaired = repaired + 1
+  end
+  if c[3] and not is_behind(s) then
+    begin()
+    redis.call('HDEL', circuit(s), 'behind')
+    set_behind(s)
+    repaired = repaired + 1
+  end
+end
+return { repaired, ms_to_soonest() }

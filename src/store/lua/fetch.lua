@@ -1,0 +1,62 @@
+-- What a drain is to send next: the oldest due deliveries that it does not hold yet, or one probe.
+-- In:  ARGV redelivery, subscription, worker, how many, dead-after in ms, equal answers that make the oldest
+--      a suspect, then the members that the drain holds
+-- Out: ['lost'] not ours | ['done'] ended here | ['empty'] nothing due beyond what is held |
+--      ['probe' or 'drain', failures, live workers, suspect member or '', [member, body or false, tries or false]…]
+-- Keeps: 2, 5; the floor of Retry-After is never undercut.
+
+local id, s, worker = ARGV[1], ARGV[2], ARGV[3]
+local most, dead_after, suspect_after = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+expect_partition()
+expect_subscription(s)
+if not mine(REDELIVERIES, id, worker) then return { 'lost' } end
+
+local c = redis.call('HMGET', circuit(s), 'entry', 'suspended', 'open', 'not_before', 'failures', 'suspect', 'same')
+local entry, suspended, open, not_before = c[1], c[2], c[3], tonumber(c[4] or '0')
+if entry ~= id or suspended then
+  done(s, id)
+  return { 'done' }
+end
+if is_removed(s) then
+  done(s, id)
+  redis.call('UNLINK', circuit(s))
+  return { 'done' }
+end
+if open and not_before > now then
+  done(s, id)
+  arm(s, not_before, 'NX')
+  return { 'done', ms_to_soonest() }
+end
+
+local held = {}
+for i = 7, #ARGV do held[ARGV[i]] = true end
+if open then most = 2 end
+local due = redis.call('ZRANGEBYSCORE', retry(s), '-inf', int(now), 'LIMIT', 0, most + #ARGV - 6)
+local members = {}
+for _, member in ipairs(due) do
+  if not held[member] and #members < most then members[#members + 1] = member end
+end
+if #members == 0 then
+  if open and #ARGV == 6 and redis.call('ZCARD', retry(s)) > 0 then
+    done(s, id)
+    arm_earliest(s)
+    return { 'done', ms_to_soonest() }
+  end
+  return { 'empty' }
+end
+
+local suspect = ''
+if open then
+  if c[6] == members[1] and tonumber(c[7] or '0') >= suspect_after and members[2] then
+    suspect = members[1]
+    members = { members[2] }
+  else
+    members = { members[1] }
+  end
+end
+local live = redis.call('ZCOUNT', WORKERS, int(now - dead_after), '+inf')
+local answer = { open and 'probe' or 'drain', tonumber(c[5] or '0'), live, suspect }
+local bodies = redis.call('HMGET', BODIES, unpack(members))
+local tried = redis.call('HMGET', tries(s), unpack(members))
+for i, member in ipairs(members) do answer[#answer + 1] = { member, bodies[i], tried[i] } end
+return answer

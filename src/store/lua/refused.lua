@@ -1,0 +1,29 @@
+-- A parked delivery was refused (3xx, 4xx), or failed while others around it succeeded: it gets a due time of
+-- its own, or becomes a dead letter; nobody is held up.
+-- In:  ARGV redelivery, subscription, worker, member, wait in ms, refusals of this delivery that bury it,
+--      refusals in a row that make the subscription unavailable, error
+-- Out: ['due' | 'buried' | 'unavailable' | 'gone' | 'lost', 1 when this closed the circuit]
+--      'unavailable' changed nothing but the count: the caller goes on as after a failure.
+-- Keeps: 2, 3.
+
+local id, s, worker, member = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local wait, buries_after, opens_after, err = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+expect_partition()
+expect_subscription(s)
+if not mine(REDELIVERIES, id, worker) then return { 'lost', 0 } end
+if not redis.call('ZSCORE', retry(s), member) then return { 'gone', 0 } end
+unlock()
+if redis.call('HINCRBY', circuit(s), 'refusals', 1) >= opens_after then return { 'unavailable', 0 } end
+
+local _, refusals = note_try(s, member, true, err)
+local answer = 'due'
+if refusals >= buries_after then
+  bury(s, member, 'refused', err)
+  answer = 'buried'
+else
+  redis.call('ZADD', retry(s), 'XX', int(now + wait), member)
+end
+redis.call('HSET', circuit(s), 'error', err)
+local closed = close_circuit(s)
+write_ledger()
+return { answer, closed and 1 or 0 }

@@ -1,0 +1,17 @@
+-- The state of a partition for metrics and status, read only.
+-- In:  ARGV dead-after in ms
+-- Out: [now, events in the stream, pending events, oldest event's id or '', redeliveries, dead letters,
+--      wake-ups, subscriptions behind, workers alive, pending redeliveries, [ledger name, total, …]]
+
+local function pending(stream)
+  local ok = redis.pcall('XPENDING', stream, GROUP)
+  if ok.err then return 0 end
+  return ok[1]
+end
+local oldest = redis.call('XRANGE', EVENTS, '-', '+', 'COUNT', 1)[1]
+return {
+  int(now), redis.call('XLEN', EVENTS), pending(EVENTS), oldest and oldest[1] or '',
+  redis.call('XLEN', REDELIVERIES), redis.call('XLEN', DEAD), redis.call('ZCARD', WAKEUPS),
+  redis.call('SCARD', BEHIND), redis.call('ZCOUNT', WORKERS, int(now - tonumber(ARGV[1])), '+inf'),
+  pending(REDELIVERIES), redis.call('HGETALL', LEDGER),
+}

@@ -1,0 +1,194 @@
+//! Settling events: what became of each delivery is written in the step that acknowledges the event.
+//!
+//! Keeps invariant 1: nothing leaves the pending list before every delivery of it is delivered, parked or a
+//! dead letter. Many events go into one script call, bounded by the number of their deliveries.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::types::Value;
+
+use super::error::StoreError;
+use super::partition::Partition;
+use super::scripts::SCRIPTS;
+use crate::domain::ids::{Member, StreamId, SubscriptionId};
+
+/// At most this many deliveries in one script call.
+const DELIVERIES_PER_CALL: usize = 256;
+
+/// What became of one delivery that was sent straight after its event was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// A 2xx was answered.
+    Delivered,
+    /// The subscriber can't be reached, or says that it can't serve now.
+    Unavailable,
+    /// The subscription is behind or suspended: never sent, parked to keep order.
+    Behind,
+    /// No slot was free in time.
+    WaitedTooLong,
+    /// The subscriber does not want this one (3xx, 4xx).
+    Refused,
+    /// Its attempts are used up.
+    GivenUp,
+}
+
+/// One delivery of a settlement.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// For whom it was.
+    pub subscription: SubscriptionId,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Until the next attempt.
+    pub wait: Duration,
+    /// `Retry-After`: no attempt before that; zero without one.
+    pub floor: Duration,
+    /// What went wrong, for the operator; empty when nothing did.
+    pub error: String,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// The event's entry.
+    pub id: StreamId,
+    /// The frame to park; only sent where something is parked or rejected.
+    pub body: Bytes,
+    /// Why the event can never be delivered to anybody; it becomes a dead letter.
+    pub rejected: Option<String>,
+    /// Whether the entry was marked as processed alone.
+    pub alone: bool,
+    /// Its deliveries.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// What the limits of refusals are; see `retry.refused_attempts`.
+#[derive(Debug, Clone, Copy)]
+pub struct RefusalLimits {
+    /// Refusals of one delivery that make it a dead letter.
+    pub bury_after: u32,
+    /// Refusals in a row, without a success, that make the subscription unavailable.
+    pub open_after: u32,
+}
+
+/// The answer to one settlement call.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// Per event, whether this settlement won; false when somebody else had settled it.
+    pub won: Vec<bool>,
+    /// Subscriptions whose circuit this call opened.
+    pub opened: Vec<SubscriptionId>,
+}
+
+impl Settlement {
+    fn needs_body(&self) -> bool {
+        self.rejected.is_some() || self.outcomes.iter().any(|outcome| outcome.verdict != Verdict::Delivered)
+    }
+}
+
+impl Partition {
+    /// Settles events. Safe to repeat: what was settled before answers `won = false` and writes nothing.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a key has the wrong type; nothing of the failed call was written.
+    pub async fn settle(
+        &self,
+        worker: &str,
+        limits: RefusalLimits,
+        settlements: &[Settlement],
+    ) -> Result<Settled, StoreError> {
+        let mut answer = Settled::default();
+        let mut batch = Batch::new(worker, limits);
+        for settlement in settlements {
+            let mut rest = settlement.outcomes.as_slice();
+            let mut delivered_before = 0;
+            while rest.len() > DELIVERIES_PER_CALL {
+                let (chunk, more) = rest.split_at(DELIVERIES_PER_CALL);
+                rest = more;
+                delivered_before += chunk.iter().filter(|outcome| outcome.verdict == Verdict::Delivered).count();
+                let mut parks = Batch::new(worker, limits);
+                parks.push(settlement, chunk, None);
+                self.flush(parks, &mut answer, false).await?;
+            }
+            if batch.deliveries + rest.len() > DELIVERIES_PER_CALL {
+                let full = std::mem::replace(&mut batch, Batch::new(worker, limits));
+                self.flush(full, &mut answer, true).await?;
+            }
+            batch.push(settlement, rest, Some(delivered_before));
+        }
+        self.flush(batch, &mut answer, true).await?;
+        Ok(answer)
+    }
+
+    async fn flush(&self, batch: Batch, answer: &mut Settled, last: bool) -> Result<(), StoreError> {
+        if batch.events == 0 {
+            return Ok(());
+        }
+        let (soonest, won, opened): (i64, Vec<u8>, Vec<String>) = self.call("settle", &SCRIPTS.settle, batch.args).await?;
+        self.alarm.ring_in(soonest);
+        if last {
+            answer.won.extend(won.into_iter().map(|won| won == 1));
+        }
+        answer.opened.extend(opened.iter().filter_map(|id| SubscriptionId::new(id).ok()));
+        Ok(())
+    }
+}
+
+/// The arguments of one call of `settle.lua`.
+struct Batch {
+    args: Vec<Value>,
+    events: usize,
+    deliveries: usize,
+}
+
+impl Batch {
+    fn new(worker: &str, limits: RefusalLimits) -> Self {
+        Self {
+            args: vec![worker.into(), limits.open_after.into(), limits.bury_after.into()],
+            events: 0,
+            deliveries: 0,
+        }
+    }
+
+    /// Adds an event; `delivered_before` is `None` for a chunk that is not the last of its event, else how
+    /// many deliveries the chunks before it had that were delivered.
+    fn push(&mut self, settlement: &Settlement, outcomes: &[Outcome], delivered_before: Option<usize>) {
+        self.events += 1;
+        self.deliveries += outcomes.len().max(1);
+        let body = if settlement.needs_body() { settlement.body.clone() } else { Bytes::new() };
+        self.args.extend([
+            settlement.id.to_string().into(),
+            Member(settlement.id).to_string().into(),
+            delivered_before.map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX)).into(),
+            i64::from(settlement.alone).into(),
+            settlement.rejected.clone().unwrap_or_default().into(),
+            Value::Bytes(body),
+            i64::try_from(outcomes.len()).unwrap_or(i64::MAX).into(),
+        ]);
+        for outcome in outcomes {
+            self.args.extend([
+                outcome.subscription.as_str().into(),
+                letter(outcome.verdict).into(),
+                millis(outcome.wait).into(),
+                millis(outcome.floor).into(),
+                outcome.error.as_str().into(),
+            ]);
+        }
+    }
+}
+
+fn letter(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Delivered => "D",
+        Verdict::Unavailable => "U",
+        Verdict::Behind => "B",
+        Verdict::WaitedTooLong => "W",
+        Verdict::Refused => "R",
+        Verdict::GivenUp => "X",
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
