@@ -159,6 +159,8 @@ pub struct Worker {
     pub name: Option<String>,
     /// Entries read at once, at most.
     pub read_batch: usize,
+    /// Events read and not settled yet, at most.
+    pub max_events: usize,
     /// How long a read waits for entries; also how long an idle stop may take.
     pub read_block: Period,
     /// Drains at once in this pod.
@@ -290,6 +292,7 @@ impl Default for Worker {
         Self {
             name: None,
             read_batch: 512,
+            max_events: 4096,
             read_block: Period::from_secs(2),
             max_drains: 1024,
             heartbeat: Period::from_secs(2),

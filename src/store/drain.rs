@@ -57,8 +57,8 @@ pub enum Fetched {
         failures: u32,
         /// Live workers, whose limits the drain may use together.
         workers: u32,
-        /// The oldest delivery, passed over because only it kept failing.
-        suspect: Option<Member>,
+        /// The oldest delivery, passed over because it kept getting this same answer.
+        suspect: Option<(Member, u16)>,
         /// Oldest first.
         parked: Vec<Parked>,
     },
@@ -291,12 +291,13 @@ impl Partition {
     }
 }
 
-/// `[failures, live workers, suspect or '', [member, body, tries]…]`
+/// `[failures, live workers, suspect or '', its answer or '', [member, body, tries]…]`
 fn due(probe: bool, mut answer: impl Iterator<Item = Value>) -> Result<Fetched, StoreError> {
     let mut next = || answer.next().unwrap_or(Value::Null);
     let failures = convert(next())?;
     let workers = convert(next())?;
     let suspect: String = convert(next())?;
+    let status: String = convert(next())?;
     let mut parked = Vec::new();
     for row in answer {
         let mut row = array(row)?.into_iter();
@@ -314,7 +315,7 @@ fn due(probe: bool, mut answer: impl Iterator<Item = Value>) -> Result<Fetched, 
         probe,
         failures,
         workers,
-        suspect: suspect.parse().ok(),
+        suspect: suspect.parse().ok().zip(status.parse().ok()),
         parked,
     })
 }

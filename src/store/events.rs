@@ -1,5 +1,6 @@
 //! The event stream: writing events, reading new ones, and finding those a worker lost sight of.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -74,39 +75,22 @@ impl Partition {
         stream_id(&id)
     }
 
-    /// Reads new entries of a stream, waiting up to `block` for the first. `reader` must be a client of its
-    /// own: a blocking read occupies the connection.
+    /// A reader of new entries of a stream, on a connection of its own: a blocking read occupies it.
     ///
     /// # Errors
-    /// When Redis can't be reached, or the group is missing (see [`Partition::ensure_groups`]).
-    pub async fn read(
-        &self,
-        reader: &Client,
-        stream: Stream,
-        worker: &str,
-        most: usize,
-        block: Duration,
-    ) -> Result<Vec<Entry>, StoreError> {
-        let block = u64::try_from(block.as_millis()).unwrap_or(u64::MAX);
-        let most = u64::try_from(most).unwrap_or(u64::MAX);
-        let answer: Value = reader
-            .xreadgroup(GROUP, worker, Some(most), Some(block), false, self.key(stream), ">")
-            .await
-            .map_err(|source| StoreError::command("XREADGROUP", source))?;
-        if answer.is_null() {
-            return Ok(Vec::new());
-        }
-        let mut entries = Vec::new();
-        for stream in array(answer)? {
-            let [_, list] = pair(stream)?;
-            for entry in array(list)? {
-                entries.push(parse_entry(entry, 1)?);
-            }
-        }
-        Ok(entries)
+    /// When no connection can be made.
+    pub async fn reader(self: &Arc<Self>, stream: Stream, worker: &str) -> Result<Reader, StoreError> {
+        let name = format!("{worker}-{}-{stream:?}", self.index);
+        Ok(Reader {
+            client: self.connection.dedicated(&name).await?,
+            partition: Arc::clone(self),
+            stream,
+            worker: worker.to_owned(),
+        })
     }
 
-    /// The ids pending at a worker for at least `idle`, oldest first, with the times each was handed out.
+    /// The ids pending at a worker for at least `idle`, oldest first, from the one after `after` on, with the
+    /// times each was handed out.
     ///
     /// # Errors
     /// When Redis can't be reached or the group is missing.
@@ -115,13 +99,15 @@ impl Partition {
         stream: Stream,
         worker: &str,
         idle: Duration,
+        after: Option<StreamId>,
         most: u64,
     ) -> Result<Vec<(StreamId, u32)>, StoreError> {
         let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        let from = after.map_or_else(|| "-".to_owned(), |id| format!("({id}"));
         let client = self.connection.client();
         let rows: Vec<(String, String, u64, u32)> = measured(
             "XPENDING",
-            client.xpending(self.key(stream), GROUP, (idle, "-", "+", most, worker)),
+            client.xpending(self.key(stream), GROUP, (idle, from, "+", most, worker)),
         )
         .await?;
         rows.into_iter().map(|(id, _, _, times)| Ok((stream_id(&id)?, times))).collect()
@@ -171,6 +157,50 @@ impl Partition {
             Stream::Events => &self.keys.events,
             Stream::Redeliveries => &self.keys.redeliveries,
         }
+    }
+}
+
+/// Reads new entries of one stream for one worker.
+#[derive(Debug)]
+pub struct Reader {
+    client: Client,
+    partition: Arc<Partition>,
+    stream: Stream,
+    worker: String,
+}
+
+impl Reader {
+    /// Which stream it reads.
+    #[must_use]
+    pub fn stream(&self) -> Stream {
+        self.stream
+    }
+
+    /// Reads at most so many new entries, waiting up to `block` for the first. To be awaited to its end: a
+    /// reply that nobody waits for leaves entries pending that nobody saw.
+    ///
+    /// # Errors
+    /// When Redis can't be reached, or the group is missing (see [`Partition::ensure_groups`]).
+    pub async fn read(&self, most: usize, block: Duration) -> Result<Vec<Entry>, StoreError> {
+        let block = u64::try_from(block.as_millis()).unwrap_or(u64::MAX);
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        let key = self.partition.key(self.stream);
+        let answer: Value = self
+            .client
+            .xreadgroup(GROUP, self.worker.as_str(), Some(most), Some(block), false, key, ">")
+            .await
+            .map_err(StoreError::command("XREADGROUP"))?;
+        if answer.is_null() {
+            return Ok(Vec::new());
+        }
+        let mut entries = Vec::new();
+        for stream in array(answer)? {
+            let [_, list] = pair(stream)?;
+            for entry in array(list)? {
+                entries.push(parse_entry(entry, 1)?);
+            }
+        }
+        Ok(entries)
     }
 }
 

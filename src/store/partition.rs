@@ -64,7 +64,7 @@ impl Partition {
             let client = self.connection.client();
             match client.xgroup_create::<(), _, _, _>(stream, GROUP, "0", true).await {
                 Err(error) if !error.details().starts_with("BUSYGROUP") => {
-                    return Err(StoreError::command("XGROUP CREATE", error));
+                    return Err(StoreError::command("XGROUP CREATE")(error));
                 }
                 _ => {}
             }
@@ -79,10 +79,10 @@ pub(super) async fn measured<R>(
     command: impl Future<Output = FredResult<R>>,
 ) -> Result<R, StoreError> {
     let started = Instant::now();
-    let result = command.await.map_err(|source| StoreError::command(op, source));
+    let result = command.await.map_err(StoreError::command(op));
     metrics::redis_command(op, started.elapsed());
     if let Err(error) = &result {
-        metrics::redis_error(op, error.kind());
+        metrics::redis_error(op, error.label());
     }
     result
 }

@@ -12,6 +12,7 @@ use super::keys::GROUP;
 use super::partition::{Partition, measured};
 use super::scripts::SCRIPTS;
 use super::settle::millis;
+use crate::domain::ids::StreamId;
 
 /// What came of an attempt to take over from a worker.
 #[derive(Debug)]
@@ -122,8 +123,8 @@ impl Partition {
     ///
     /// # Errors
     /// When Redis can't be reached.
-    pub async fn mark_alone(&self, worker: &str, entry: &Entry) -> Result<(), StoreError> {
-        let args = vec![worker.into(), entry.id.to_string().into()];
+    pub async fn mark_alone(&self, worker: &str, entry: StreamId) -> Result<(), StoreError> {
+        let args = vec![worker.into(), entry.to_string().into()];
         let _: Value = self.call("alone", &SCRIPTS.alone, args).await?;
         Ok(())
     }

@@ -1,1 +1,114 @@
-//! (skeleton)
+//! The worker: reads events and redeliveries, delivers, parks, and takes over from peers that died.
+//!
+//! One [`pod::Pod`] a process, one [`lane::Lane`] a partition, one file a loop; [`Worker`] starts and stops them.
+
+mod audit;
+mod behind;
+mod catalog;
+mod direct;
+mod drain;
+mod ends;
+mod heartbeat;
+pub mod in_flight;
+pub mod lane;
+mod lease;
+mod persist;
+pub mod pod;
+mod reader;
+mod registry;
+mod scheduler;
+mod sender;
+mod settler;
+mod slots;
+mod sweep;
+mod takeover;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use self::lane::Lane;
+use self::pod::Pod;
+use crate::store::StoreError;
+use crate::store::events::Stream;
+
+/// A running worker.
+#[derive(Debug)]
+pub struct Worker {
+    pod: Arc<Pod>,
+    lanes: Vec<Arc<Lane>>,
+    /// Loops that take up new work: they end by themselves once the pod is quiet.
+    intake: JoinSet<()>,
+    /// Loops that what is in progress needs to its end.
+    support: JoinSet<()>,
+}
+
+impl Worker {
+    /// Starts all loops, in an order that is safe: groups, subscriptions, heartbeat, then the first read.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or refuses.
+    pub async fn start(pod: Arc<Pod>) -> Result<Self, StoreError> {
+        let mut worker = Self {
+            pod: Arc::clone(&pod),
+            lanes: Vec::new(),
+            intake: JoinSet::new(),
+            support: JoinSet::new(),
+        };
+        for partition in pod.store.partitions() {
+            partition.ensure_groups().await?;
+        }
+        registry::step(&pod).await?;
+        worker.support.spawn(registry::run(Arc::clone(&pod)));
+        for partition in pod.store.partitions() {
+            let (lane, finished) = Lane::new(Arc::clone(&pod), Arc::clone(partition));
+            heartbeat::step(&lane).await?;
+            let events = partition.reader(Stream::Events, &pod.name).await?;
+            let redeliveries = partition.reader(Stream::Redeliveries, &pod.name).await?;
+            worker.support.spawn(heartbeat::run(Arc::clone(&lane)));
+            worker.support.spawn(settler::run(Arc::clone(&lane), finished));
+            worker.intake.spawn(scheduler::run(Arc::clone(&lane)));
+            worker.intake.spawn(sweep::run(Arc::clone(&lane)));
+            worker.intake.spawn(takeover::run(Arc::clone(&lane)));
+            worker.intake.spawn(audit::run(Arc::clone(&lane)));
+            worker.intake.spawn(reader::run(Arc::clone(&lane), redeliveries));
+            worker.intake.spawn(reader::run(Arc::clone(&lane), events));
+            worker.lanes.push(lane);
+        }
+        info!(worker = pod.name, partitions = worker.lanes.len(), "worker started");
+        Ok(worker)
+    }
+
+    /// Its lanes, for tests that take single steps.
+    #[must_use]
+    pub fn lanes(&self) -> &[Arc<Lane>] {
+        &self.lanes
+    }
+
+    /// Stops taking up work, finishes what is in flight within `deadline`, settles it, gives drains back, and
+    /// leaves, so that peers take over what is left at once.
+    pub async fn stop(mut self, deadline: Duration) {
+        self.pod.quiet.cancel();
+        self.pod.tasks.close();
+        let finish = async {
+            while self.intake.join_next().await.is_some() {}
+            self.pod.tasks.wait().await;
+            while self.lanes.iter().any(|lane| !lane.in_flight.is_empty()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(deadline, finish).await.is_err() {
+            let left: usize = self.lanes.iter().map(|lane| lane.in_flight.len()).sum();
+            warn!(left, "the shutdown deadline passed: what is left in flight is taken over by peers");
+        }
+        for lane in &self.lanes {
+            if let Err(error) = lane.partition.leave(&self.pod.name).await {
+                warn!(%error, "could not say goodbye: peers take over after the dead-after time");
+            }
+        }
+        self.support.shutdown().await;
+        info!(worker = self.pod.name, "worker stopped");
+    }
+}

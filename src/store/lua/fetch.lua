@@ -2,7 +2,7 @@
 -- In:  ARGV redelivery, subscription, worker, how many, dead-after in ms, equal answers that make the oldest
 --      a suspect, then the members that the drain holds
 -- Out: ['lost'] not ours | ['done'] ended here | ['empty'] nothing due beyond what is held |
---      ['probe' or 'drain', failures, live workers, suspect member or '', [member, body or false, tries or false]…]
+--      ['probe' or 'drain', failures, live workers, suspect member or '', its answer or '', [member, body or false, tries or false]…]
 -- Keeps: 2, 5; the floor of Retry-After is never undercut.
 
 local id, s, worker = ARGV[1], ARGV[2], ARGV[3]
@@ -11,7 +11,8 @@ expect_partition()
 expect_subscription(s)
 if not mine(REDELIVERIES, id, worker) then return { 'lost' } end
 
-local c = redis.call('HMGET', circuit(s), 'entry', 'suspended', 'open', 'not_before', 'failures', 'suspect', 'same')
+local c = redis.call('HMGET', circuit(s), 'entry', 'suspended', 'open', 'not_before', 'failures', 'suspect', 'same',
+  'answer')
 local entry, suspended, open, not_before = c[1], c[2], c[3], tonumber(c[4] or '0')
 if entry ~= id or suspended then
   done(s, id)
@@ -55,7 +56,7 @@ if open then
   end
 end
 local live = redis.call('ZCOUNT', WORKERS, int(now - dead_after), '+inf')
-local answer = { open and 'probe' or 'drain', tonumber(c[5] or '0'), live, suspect }
+local answer = { open and 'probe' or 'drain', tonumber(c[5] or '0'), live, suspect, c[8] or '' }
 local bodies = redis.call('HMGET', BODIES, unpack(members))
 local tried = redis.call('HMGET', tries(s), unpack(members))
 for i, member in ipairs(members) do answer[#answer + 1] = { member, bodies[i], tried[i] } end

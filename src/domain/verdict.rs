@@ -1,0 +1,144 @@
+//! Whose fault is it? What an answer, or the lack of one, says about the subscriber and the event.
+
+use std::time::Duration;
+
+/// How one attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The subscriber answered with an HTTP status.
+    Status {
+        /// The status code.
+        code: u16,
+        /// Its `Retry-After`, as a length of time.
+        retry_after: Option<Duration>,
+    },
+    /// There was no answer.
+    None {
+        /// What kind of failure.
+        failure: Failure,
+        /// The details, for the operator; never a secret.
+        detail: String,
+    },
+}
+
+/// Why there was no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// The name has no address, or the resolver failed.
+    Name,
+    /// Nobody listens there, or the network said so.
+    Connect,
+    /// TLS could not be agreed on, or the certificate is not trusted.
+    Tls,
+    /// The deadline passed.
+    Timeout,
+    /// The connection broke, or what came back is no HTTP.
+    Broken,
+    /// The request could not be made: a bad header, a CA file that is missing.
+    Setup,
+}
+
+/// What follows from an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    /// 2xx.
+    Delivered,
+    /// The subscriber can't serve now: park, open the circuit, try for ever.
+    Unavailable,
+    /// The subscriber does not want this delivery: it alone is tried again later, a few times.
+    Refused,
+    /// 410: the subscriber is gone for good; suspend it and keep everything.
+    Gone,
+}
+
+impl Answer {
+    /// The judgement.
+    #[must_use]
+    pub fn judge(&self) -> Judgement {
+        match self {
+            Self::None { .. } => Judgement::Unavailable,
+            Self::Status { code, .. } => match code {
+                200..=299 => Judgement::Delivered,
+                410 => Judgement::Gone,
+                408 | 425 | 429 => Judgement::Unavailable,
+                300..=499 => Judgement::Refused,
+                _ => Judgement::Unavailable,
+            },
+        }
+    }
+
+    /// The HTTP status, where there was one.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status { code, .. } => Some(*code),
+            Self::None { .. } => None,
+        }
+    }
+
+    /// The `Retry-After`, where there was one.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            Self::None { .. } => None,
+        }
+    }
+
+    /// Whether the deadline passed: the in-flight limit is halved.
+    #[must_use]
+    pub fn timed_out(&self) -> bool {
+        matches!(self, Self::None { failure: Failure::Timeout, .. })
+    }
+
+    /// A short text for operators: `HTTP 503`, `connection refused: …`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Status { code, .. } => format!("HTTP {code}"),
+            Self::None { failure, detail } => format!("{}: {detail}", failure.as_str()),
+        }
+    }
+}
+
+impl Failure {
+    /// A short name, also used as a metric label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+            Self::Setup => "setup",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_has_its_judgement() {
+        let judge = |code| Answer::Status { code, retry_after: None }.judge();
+        for (codes, judgement) in [
+            (&[200, 201, 202, 204, 299][..], Judgement::Delivered),
+            (&[301, 302, 307, 308, 304, 400, 401, 403, 404, 409, 411, 413, 422, 451][..], Judgement::Refused),
+            (&[408, 425, 429, 500, 502, 503, 504, 599, 100, 101, 999][..], Judgement::Unavailable),
+            (&[410][..], Judgement::Gone),
+        ] {
+            for code in codes {
+                assert_eq!(judge(*code), judgement, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_answer_is_never_the_events_fault() {
+        let answer = Answer::None { failure: Failure::Tls, detail: "expired".to_owned() };
+        assert_eq!(answer.judge(), Judgement::Unavailable);
+        assert_eq!(answer.describe(), "tls: expired");
+    }
+}

@@ -1,0 +1,189 @@
+//! The direct path: one event, matched, sent to everybody who wants it at once, then settled.
+//!
+//! Called by the lane for each event that was read, taken over or found again. Whatever can't be sent now is
+//! parked in the step that acknowledges the event (invariant 1).
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::time::Instant;
+
+use super::catalog::Subscriber;
+use super::ends;
+use super::in_flight::Guard;
+use super::lane::{ALONE_FROM, Lane, POISON_FROM};
+use super::persist::persist;
+use super::settler::Finished;
+use crate::domain::event::Message;
+use crate::domain::ids::{DeliveryId, StreamId, SubscriptionId};
+use crate::domain::index::Match;
+use crate::domain::payload;
+use crate::domain::verdict::{Answer, Judgement};
+use crate::store::events::{Entry, Stream};
+use crate::store::settle::{Outcome, Settlement, Verdict};
+use crate::telemetry::metrics::{self, Path};
+
+/// Processes one event from its entry to its settlement.
+pub(super) async fn process(lane: &Arc<Lane>, entry: Entry, guard: Guard) {
+    let alone = entry.times >= ALONE_FROM;
+    let frame = entry.frame();
+    let mut settlement = Settlement {
+        id: entry.id,
+        body: frame.encode(),
+        rejected: None,
+        alone,
+        outcomes: Vec::new(),
+    };
+    if entry.times >= POISON_FROM {
+        settlement.rejected = Some("its workers died while they processed it alone".to_owned());
+        lane.settle(Finished { settlement, failing: Vec::new(), guard });
+        return;
+    }
+    if alone {
+        let _exclusive = lane.pod.alone.write().await;
+        persist("marking an entry", &lane.partition, async || {
+            lane.partition.mark_alone(&lane.pod.name, entry.id).await
+        })
+        .await;
+        deliver_all(lane, frame.event, settlement, guard).await;
+    } else {
+        let _shared = lane.pod.alone.read().await;
+        deliver_all(lane, frame.event, settlement, guard).await;
+    }
+}
+
+async fn deliver_all(lane: &Arc<Lane>, event: Bytes, mut settlement: Settlement, guard: Guard) {
+    let message = match Message::parse(event) {
+        Ok(message) => message,
+        Err(error) => {
+            settlement.rejected = Some(error.to_string());
+            lane.settle(Finished { settlement, failing: Vec::new(), guard });
+            return;
+        }
+    };
+    let catalog = lane.pod.catalog();
+    let started = Instant::now();
+    let matches = catalog.index.matches(&message);
+    metrics::matched(started.elapsed());
+
+    let id = settlement.id;
+    let mut deliveries: FuturesUnordered<_> = matches
+        .iter()
+        .filter_map(|found| Some((found, catalog.get(&found.subscription.id)?)))
+        .map(|(found, subscriber)| deliver(lane, id, &message, found, subscriber))
+        .collect();
+    let mut failing = Vec::new();
+    while let Some(delivered) = deliveries.next().await {
+        let Some(outcome) = delivered else { return };
+        if outcome.verdict == Verdict::Unavailable {
+            failing.push(outcome.subscription.clone());
+        }
+        settlement.outcomes.push(outcome);
+    }
+    drop(deliveries);
+    lane.settle(Finished { settlement, failing, guard });
+}
+
+/// One delivery; `None` when the event is no longer ours, so that somebody else answers for it.
+async fn deliver(
+    lane: &Lane,
+    event: StreamId,
+    message: &Message,
+    found: &Match,
+    subscriber: &Subscriber,
+) -> Option<Outcome> {
+    let subscription = &subscriber.subscription;
+    let id = &subscription.id;
+    if subscription.is_suspended() || lane.behind.contains(id) {
+        return Some(unsent(id, Verdict::Behind));
+    }
+    let patience = lane.pod.config.delivery.direct_wait.0;
+    let started = Instant::now();
+    let Some(_slot) = subscriber.slots.take(patience).await else {
+        return Some(unsent(id, Verdict::WaitedTooLong));
+    };
+    let body = payload::render(message, &found.records, subscription.context.as_deref());
+    let left = patience.saturating_sub(started.elapsed());
+    let Some(_share) = lane.pod.slots.take(body.len(), left).await else {
+        return Some(unsent(id, Verdict::WaitedTooLong));
+    };
+    if lane.behind.contains(id) {
+        return Some(unsent(id, Verdict::Behind));
+    }
+    if !lane.still_owns(Stream::Events, event).await {
+        return None;
+    }
+    let delivery = DeliveryId {
+        subscription: id.clone(),
+        partition: lane.partition.index,
+        event,
+    };
+    let answer = attempt(lane, subscriber, &delivery, 1, body, Path::Direct).await;
+    let outcome = judged(lane, subscriber, &answer);
+    if outcome.verdict == Verdict::Unavailable {
+        lane.behind.failing(id);
+        ends::after_attempts(lane, subscription, 1).await;
+    }
+    if answer.judge() == Judgement::Gone {
+        ends::gone(lane, id).await;
+    }
+    Some(outcome)
+}
+
+/// Sends once, adapts the subscriber's slots and counts what happened. Used by both paths.
+pub(super) async fn attempt(
+    lane: &Lane,
+    to: &Subscriber,
+    delivery: &DeliveryId,
+    number: u32,
+    body: Bytes,
+    path: Path,
+) -> Answer {
+    let _in_flight = metrics::in_flight();
+    let started = Instant::now();
+    let answer = lane.pod.sender.send(&to.subscription, delivery, number, body).await;
+    metrics::attempt(&answer, started.elapsed());
+    if answer.timed_out() {
+        to.slots.timed_out();
+    } else if answer.judge() == Judgement::Delivered {
+        to.slots.succeeded();
+        metrics::end_to_end(path, age(delivery.event));
+    }
+    answer
+}
+
+fn judged(lane: &Lane, subscriber: &Subscriber, answer: &Answer) -> Outcome {
+    let subscription = &subscriber.subscription;
+    let policy = lane.pod.policy(subscription);
+    let verdict = match answer.judge() {
+        Judgement::Delivered => Verdict::Delivered,
+        Judgement::Refused => Verdict::Refused,
+        Judgement::Unavailable | Judgement::Gone if policy.attempts_of_a_delivery() == 1 => Verdict::GivenUp,
+        Judgement::Unavailable | Judgement::Gone => Verdict::Unavailable,
+    };
+    Outcome {
+        subscription: subscription.id.clone(),
+        verdict,
+        wait: policy.wait(0, rand::random()),
+        floor: policy.floor(answer.retry_after()),
+        error: if verdict == Verdict::Delivered { String::new() } else { answer.describe() },
+    }
+}
+
+fn unsent(id: &SubscriptionId, verdict: Verdict) -> Outcome {
+    Outcome {
+        subscription: id.clone(),
+        verdict,
+        wait: Duration::ZERO,
+        floor: Duration::ZERO,
+        error: String::new(),
+    }
+}
+
+/// How long ago an event was written, by this machine's clock.
+fn age(event: StreamId) -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.saturating_sub(Duration::from_millis(event.millis))
+}

@@ -1,0 +1,357 @@
+//! The retry path: one redelivery entry, from the first probe to an empty queue.
+//!
+//! A [`Drain`] fetches what is due, oldest first, and sends it with a ramp (1, 2, 4, … up to its limit); a
+//! delivery leaves the queue only after its 2xx (invariant 2). After a failure it starts nothing new and awaits
+//! the rest: if a later delivery succeeded the failure was the event's and the drain goes on from 1, else it was
+//! the subscriber's and the drain ends with an open circuit.
+
+mod post;
+mod reports;
+
+use std::collections::{HashSet, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tracing::info;
+
+use self::post::{Posted, post};
+use super::catalog::Subscriber;
+use super::lane::{ALONE_FROM, Lane, POISON_FROM};
+use super::persist::persist;
+use crate::domain::ids::{Member, StreamId, SubscriptionId};
+use crate::domain::limit::Limit;
+use crate::domain::verdict::{Answer, Judgement};
+use crate::store::drain::{Delivered, Fetched, Finished, Parked, Redelivery};
+
+/// The most deliveries that a drain holds; with what it asks for, one script call stays within its bound.
+const MOST: usize = 128;
+/// About as many bytes of bodies as a drain holds.
+const MOST_BYTES: usize = 4 << 20;
+
+/// Works on one redelivery until it ends, here or with another worker.
+pub(super) async fn run(lane: &Arc<Lane>, id: StreamId, times: u32, subscription: SubscriptionId) {
+    let redelivery = Redelivery {
+        id,
+        subscription,
+        worker: lane.pod.name.clone(),
+    };
+    let subscriber = persist("reading a subscription", &lane.partition, async || {
+        lane.pod.subscriber(&redelivery.subscription).await
+    })
+    .await;
+    let Some(subscriber) = subscriber else {
+        reports::drop_orphans(lane, &redelivery).await;
+        return;
+    };
+    if times < ALONE_FROM {
+        Drain::new(lane, redelivery, subscriber, false).run().await;
+        return;
+    }
+    let _exclusive = lane.pod.alone.write().await;
+    if times >= POISON_FROM {
+        reports::bury_oldest(lane, &redelivery).await;
+        return;
+    }
+    persist("marking an entry", &lane.partition, async || {
+        lane.partition.mark_alone(&lane.pod.name, id).await
+    })
+    .await;
+    Drain::new(lane, redelivery, subscriber, true).run().await;
+}
+
+type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What a drain holds between its steps.
+struct Drain {
+    lane: Arc<Lane>,
+    redelivery: Redelivery,
+    subscriber: Arc<Subscriber>,
+    /// Requests at once: the ramp.
+    ramp: Limit,
+    /// Fetched and not sent yet, oldest first.
+    ready: VecDeque<Parked>,
+    /// Everything fetched that has not left the queue or been given back.
+    held: HashSet<Member>,
+    posts: JoinSet<Posted>,
+    /// Answered 2xx, not reported yet.
+    answered: Vec<Member>,
+    report: Option<(Call<Delivered>, Vec<Member>)>,
+    fetch: Option<Call<Fetched>>,
+    /// Nothing was due at the last fetch.
+    exhausted: bool,
+    /// A probe is out; inside, the delivery that was passed over for it and the answer it kept getting.
+    probing: Option<Option<(Member, u16)>>,
+    /// Failures since the last good state, by the order in which they were started.
+    failures: Vec<(u64, Member, Answer)>,
+    started: u64,
+    last_success: u64,
+    failed_before: u32,
+    ending: Option<Ending>,
+    /// Send one delivery only: this entry is suspected of killing workers.
+    single: bool,
+}
+
+/// Why nothing new is started any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Another worker holds the redelivery, or it ended.
+    Over,
+    /// The worker shuts down, or one delivery was all that was asked for.
+    Leaving,
+    /// The subscriber answered 410.
+    Gone,
+    /// Everything is refused.
+    AllRefused,
+}
+
+impl Drain {
+    fn new(lane: &Arc<Lane>, redelivery: Redelivery, subscriber: Arc<Subscriber>, single: bool) -> Self {
+        Self {
+            lane: Arc::clone(lane),
+            redelivery,
+            ramp: Limit::new(subscriber.max_in_flight),
+            subscriber,
+            ready: VecDeque::new(),
+            held: HashSet::new(),
+            posts: JoinSet::new(),
+            answered: Vec::new(),
+            report: None,
+            fetch: None,
+            exhausted: false,
+            probing: None,
+            failures: Vec::new(),
+            started: 0,
+            last_success: 0,
+            failed_before: 0,
+            ending: None,
+            single,
+        }
+    }
+
+    /// Turns until the redelivery has ended.
+    async fn run(mut self) {
+        let quiet = self.lane.pod.quiet.clone();
+        loop {
+            self.start_posts();
+            self.start_report();
+            self.start_fetch();
+            if self.is_idle() {
+                if self.rest().await {
+                    return;
+                }
+                continue;
+            }
+            tokio::select! {
+                Some(posted) = self.posts.join_next() => {
+                    // A panic costs its own delivery this turn, no more: it is fetched again.
+                    if let Ok(posted) = posted {
+                        self.posted(posted).await;
+                    } else {
+                        self.ending.get_or_insert(Ending::Leaving);
+                    }
+                }
+                delivered = called(self.report.as_mut().map(|(call, _)| call)) => self.reported(delivered).await,
+                fetched = called(self.fetch.as_mut()) => self.fetched(fetched),
+                () = quiet.cancelled(), if self.ending.is_none() => self.ending = Some(Ending::Leaving),
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let sending = !self.posts.is_empty() || (!self.ready.is_empty() && !self.stopping());
+        !sending && self.report.is_none() && self.fetch.is_none() && self.answered.is_empty()
+    }
+
+    fn stopping(&self) -> bool {
+        self.ending.is_some() || !self.failures.is_empty()
+    }
+
+    /// Starts requests up to the ramp. The first needs no share of the pod: every drain has a slot of its own,
+    /// so slow probes can't starve a subscriber that is back.
+    fn start_posts(&mut self) {
+        let at_once = if self.single { 1 } else { self.ramp.get() as usize };
+        while !self.stopping() && self.posts.len() < at_once {
+            let Some(next) = self.ready.front() else { return };
+            let bytes = next.body.as_ref().map_or(0, bytes::Bytes::len);
+            let share = self.lane.pod.slots.try_take(bytes);
+            if share.is_none() && !self.posts.is_empty() {
+                return;
+            }
+            let Some(parked) = self.ready.pop_front() else { return };
+            self.started += 1;
+            let (lane, subscriber) = (Arc::clone(&self.lane), Arc::clone(&self.subscriber));
+            let (redelivery, order, single) = (self.redelivery.id, self.started, self.single);
+            self.posts.spawn(async move {
+                let posted = post(&lane, &subscriber, redelivery, order, parked, single).await;
+                drop(share);
+                posted
+            });
+            if self.single {
+                self.ready.clear();
+            }
+        }
+    }
+
+    fn start_report(&mut self) {
+        if self.report.is_some() || self.answered.is_empty() {
+            return;
+        }
+        let members = std::mem::take(&mut self.answered);
+        let (lane, redelivery, reported) = (Arc::clone(&self.lane), self.redelivery.clone(), members.clone());
+        let call = Box::pin(async move {
+            persist("reporting deliveries", &lane.partition, async || {
+                lane.partition.delivered(&redelivery, &reported).await
+            })
+            .await
+        });
+        self.report = Some((call, members));
+    }
+
+    fn start_fetch(&mut self) {
+        let enough = self.ready.len() >= self.ramp.get() as usize || (self.single && self.started > 0);
+        if self.fetch.is_some() || self.exhausted || self.stopping() || self.probing.is_some() || enough {
+            return;
+        }
+        if let Some(newer) = self.lane.pod.catalog().get(&self.redelivery.subscription) {
+            self.subscriber = Arc::clone(newer);
+        }
+        let held: Vec<Member> = self.held.iter().copied().collect();
+        let most = if self.single { 1 } else { self.room(held.len()) };
+        if most == 0 {
+            return;
+        }
+        let (lane, redelivery) = (Arc::clone(&self.lane), self.redelivery.clone());
+        self.fetch = Some(Box::pin(async move {
+            persist("fetching what is due", &lane.partition, async || {
+                let held = held.iter().copied();
+                lane.partition.fetch(&redelivery, most, lane.pod.dead_after(), held).await
+            })
+            .await
+        }));
+    }
+
+    /// How many more to fetch: twice the ramp, within the bounds of number and bytes.
+    fn room(&self, held: usize) -> usize {
+        let (count, bytes) = self.ready.iter().fold((1, 1024), |(count, bytes), parked| {
+            (count + 1, bytes + parked.body.as_ref().map_or(0, bytes::Bytes::len))
+        });
+        let by_bytes = (MOST_BYTES / (bytes / count).max(1)).max(1);
+        (2 * self.ramp.get() as usize).min(by_bytes).min(MOST.saturating_sub(held))
+    }
+
+    fn fetched(&mut self, fetched: Fetched) {
+        self.fetch = None;
+        match fetched {
+            Fetched::Lost | Fetched::Done => self.ending = Some(Ending::Over),
+            Fetched::Empty => self.exhausted = true,
+            Fetched::Due { probe, failures, workers, suspect, parked } => {
+                self.failed_before = failures;
+                self.ramp.set_most((self.subscriber.max_in_flight * workers.max(1)).min(MOST as u32));
+                if probe {
+                    self.probing = Some(suspect);
+                }
+                self.held.extend(parked.iter().map(|parked| parked.member));
+                self.ready.extend(parked);
+            }
+        }
+    }
+
+    async fn posted(&mut self, posted: Posted) {
+        if self.single {
+            self.ending.get_or_insert(Ending::Leaving);
+        }
+        let (order, member, answer) = match posted {
+            Posted::NotOurs => {
+                self.ending = Some(Ending::Over);
+                return;
+            }
+            Posted::Undeliverable { member, reason } => {
+                self.held.remove(&member);
+                self.bury(member, &reason).await;
+                return;
+            }
+            Posted::Answered { order, member, answer } => (order, member, answer),
+        };
+        match answer.judge() {
+            Judgement::Delivered => {
+                self.ramp.succeeded();
+                self.last_success = self.last_success.max(order);
+                self.answered.push(member);
+            }
+            Judgement::Refused => self.refuse(member, &answer).await,
+            Judgement::Unavailable => self.failures.push((order, member, answer)),
+            Judgement::Gone => self.ending = Some(Ending::Gone),
+        }
+    }
+
+    async fn reported(&mut self, delivered: Delivered) {
+        let members = self.report.take().map(|(_, members)| members).unwrap_or_default();
+        for member in &members {
+            self.held.remove(member);
+        }
+        if delivered.lost {
+            self.ending = Some(Ending::Over);
+            return;
+        }
+        if delivered.closed {
+            self.closed();
+        }
+        if let Some(suspect) = self.probing.take().flatten() {
+            let (member, code) = suspect;
+            self.refuse(member, &Answer::Status { code, retry_after: None }).await;
+        }
+    }
+
+    /// Everything started has come to its end: what now? True when the drain is over.
+    async fn rest(&mut self) -> bool {
+        match self.ending {
+            Some(Ending::Over) => return true,
+            Some(Ending::Gone) => {
+                super::ends::gone(&self.lane, &self.redelivery.subscription).await;
+                self.finish().await;
+                return true;
+            }
+            _ => {}
+        }
+        if !self.failures.is_empty() || self.ending == Some(Ending::AllRefused) {
+            if self.went_on_after_failure() {
+                self.set_aside().await;
+                return false;
+            }
+            self.fail().await;
+            return true;
+        }
+        if self.ending == Some(Ending::Leaving) {
+            self.leave().await;
+            return true;
+        }
+        match self.finish().await {
+            Finished::More => {
+                self.exhausted = false;
+                false
+            }
+            Finished::Done => {
+                if self.started > 0 {
+                    info!(subscription = %self.redelivery.subscription, sent = self.started, "caught up");
+                }
+                true
+            }
+            Finished::Lost => true,
+        }
+    }
+
+    /// Whether a delivery that was started after the first failure succeeded.
+    fn went_on_after_failure(&self) -> bool {
+        let first = self.failures.iter().map(|(order, ..)| *order).min();
+        self.ending.is_none() && first.is_some_and(|first| self.last_success > first)
+    }
+}
+
+/// Waits for a call if there is one, else for ever.
+async fn called<T>(call: Option<&mut Call<T>>) -> T {
+    match call {
+        Some(call) => call.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,72 @@
+//! Sending one parked delivery.
+
+use bytes::Bytes;
+
+use crate::domain::event::Message;
+use crate::domain::ids::{DeliveryId, Member, StreamId};
+use crate::domain::payload;
+use crate::domain::records::Records;
+use crate::domain::subscription::Subscription;
+use crate::domain::verdict::Answer;
+use crate::store::drain::Parked;
+use crate::store::events::Stream;
+use crate::store::frame::Frame;
+use crate::telemetry::metrics::Path;
+use crate::worker::catalog::Subscriber;
+use crate::worker::direct;
+use crate::worker::lane::Lane;
+
+/// How sending a parked delivery ended.
+pub(super) enum Posted {
+    /// The redelivery belongs to another worker now: nothing was sent.
+    NotOurs,
+    /// There is nothing that could be sent.
+    Undeliverable {
+        member: Member,
+        reason: String,
+    },
+    /// It was sent.
+    Answered {
+        order: u64,
+        member: Member,
+        answer: Answer,
+    },
+}
+
+/// Sends one parked delivery, if the redelivery is still ours.
+pub(super) async fn post(
+    lane: &Lane,
+    subscriber: &Subscriber,
+    redelivery: StreamId,
+    order: u64,
+    parked: Parked,
+    exclusive: bool,
+) -> Posted {
+    let _shared = if exclusive { None } else { Some(lane.pod.alone.read().await) };
+    if !lane.still_owns(Stream::Redeliveries, redelivery).await {
+        return Posted::NotOurs;
+    }
+    let member = parked.member;
+    let body = match body(&subscriber.subscription, parked.body.as_ref()) {
+        Ok(body) => body,
+        Err(reason) => return Posted::Undeliverable { member, reason },
+    };
+    let delivery = DeliveryId {
+        subscription: subscriber.subscription.id.clone(),
+        partition: lane.partition.index,
+        event: member.0,
+    };
+    let number = parked.attempts.saturating_add(1);
+    let answer = direct::attempt(lane, subscriber, &delivery, number, body, Path::Retry).await;
+    Posted::Answered { order, member, answer }
+}
+
+/// The body to send: what the subscription's filter selects. When the filter was changed meanwhile and selects
+/// nothing, the whole message goes: it was promised.
+fn body(subscription: &Subscription, frame: Option<&Bytes>) -> Result<Bytes, String> {
+    let frame = frame.ok_or("its body is gone: someone deleted it by hand")?;
+    let frame = Frame::decode(frame).ok_or("its body can't be read: someone changed it by hand")?;
+    let message = Message::parse(frame.event).map_err(|error| error.to_string())?;
+    let records = subscription.filter.select(&message).unwrap_or_else(|| Records::all(message.records().len()));
+    Ok(payload::render(&message, &records, subscription.context.as_deref()))
+}

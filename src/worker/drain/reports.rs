@@ -1,0 +1,172 @@
+//! What a drain tells the store about anything that is not a plain success.
+
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::{Drain, Ending};
+use crate::domain::ids::Member;
+use crate::domain::verdict::Answer;
+use crate::store::drain::{Failure, Fetched, Finished, Redelivery, RefusedAs};
+use crate::telemetry::metrics;
+use crate::worker::ends;
+use crate::worker::lane::Lane;
+use crate::worker::persist::persist;
+
+impl Drain {
+    /// The circuit has just closed: the other partitions' probes need not wait either.
+    pub(super) fn closed(&self) {
+        let id = self.redelivery.subscription.clone();
+        info!(subscription = %id, "subscriber is back: sending what was parked");
+        let lane = Arc::clone(&self.lane);
+        self.lane.pod.tasks.spawn(async move {
+            for other in lane.pod.store.partitions() {
+                if other.index != lane.partition.index
+                    && let Err(error) = other.wake(&id, false).await
+                {
+                    warn!(subscription = %id, partition = other.index, %error, "not woken; its own probe will come");
+                }
+            }
+        });
+    }
+
+    /// A delivery was refused: it alone waits, unless everything is refused.
+    pub(super) async fn refuse(&mut self, member: Member, answer: &Answer) {
+        let policy = self.lane.pod.policy(&self.subscriber.subscription);
+        let (wait, error) = (policy.wait(0, rand::random()), answer.describe());
+        let (refused, closed) = persist("reporting a refusal", &self.lane.partition, async || {
+            let limits = self.lane.pod.refusal_limits();
+            self.lane.partition.refused(&self.redelivery, member, wait, limits, &error).await
+        })
+        .await;
+        match refused {
+            RefusedAs::Unavailable => {
+                self.failures.push((self.started, member, answer.clone()));
+                self.ending = Some(Ending::AllRefused);
+                return;
+            }
+            RefusedAs::Lost => self.ending = Some(Ending::Over),
+            RefusedAs::Buried => self.buried(member, &error),
+            RefusedAs::Due | RefusedAs::Gone => {}
+        }
+        self.held.remove(&member);
+        self.probing = None;
+        if closed {
+            self.closed();
+        }
+    }
+
+    /// Others succeeded around these failures: those that were answered are the event's fault and wait on
+    /// their own; the rest is tried again. The drain goes on from 1.
+    pub(super) async fn set_aside(&mut self) {
+        let failures = std::mem::take(&mut self.failures);
+        self.ready.clear();
+        self.held.clear();
+        self.exhausted = false;
+        self.ramp.restart();
+        for (_, member, answer) in failures {
+            if answer.status().is_some() {
+                self.refuse(member, &answer).await;
+            }
+        }
+    }
+
+    /// The subscriber can't be reached: the redelivery ends, the next probe waits.
+    pub(super) async fn fail(&mut self) {
+        self.failures.sort_by_key(|(order, ..)| *order);
+        let Some((_, member, answer)) = self.failures.first().cloned() else { return };
+        let subscription = Arc::clone(&self.subscriber.subscription);
+        let policy = self.lane.pod.policy(&subscription);
+        let failure = Failure {
+            member,
+            wait: policy.wait(self.failed_before, rand::random()),
+            floor: policy.floor(answer.retry_after()),
+            status: answer.status(),
+            max_attempts: policy.attempts_of_a_delivery(),
+            error: answer.describe(),
+        };
+        let failed = persist("reporting a failure", &self.lane.partition, async || {
+            self.lane.partition.failed(&self.redelivery, &failure).await
+        })
+        .await;
+        if failed.lost {
+            return;
+        }
+        if failed.opened {
+            warn!(
+                subscription = %subscription.id, destination = subscription.shown_destination(), error = failure.error,
+                "subscriber unavailable: its deliveries are parked and it is probed once per wait period"
+            );
+        }
+        if failed.buried {
+            self.buried(member, &failure.error);
+        }
+        ends::after_attempts(&self.lane, &subscription, failed.attempts).await;
+    }
+
+    /// A delivery that can't be sent at all becomes a dead letter.
+    pub(super) async fn bury(&mut self, member: Member, reason: &str) {
+        let buried = persist("keeping a dead letter", &self.lane.partition, async || {
+            self.lane.partition.bury(&self.redelivery, member, "undeliverable", reason).await
+        })
+        .await;
+        if buried {
+            self.buried(member, reason);
+        }
+    }
+
+    fn buried(&self, member: Member, error: &str) {
+        metrics::dead_lettered(1);
+        let subscription = &self.redelivery.subscription;
+        warn!(%subscription, event = %member.0, error, "delivery given up: kept as a dead letter");
+    }
+
+    pub(super) async fn finish(&self) -> Finished {
+        persist("ending a drain", &self.lane.partition, async || {
+            self.lane.partition.finish(&self.redelivery).await
+        })
+        .await
+    }
+
+    pub(super) async fn leave(&self) {
+        persist("giving a drain back", &self.lane.partition, async || {
+            self.lane.partition.leave_drain(&self.redelivery).await
+        })
+        .await;
+    }
+}
+
+/// The subscription is not in the registry: what was parked for it by a pod that had not noticed goes too.
+pub(super) async fn drop_orphans(lane: &Lane, redelivery: &Redelivery) {
+    info!(subscription = %redelivery.subscription, "the subscription was removed: dropping what was parked for it");
+    persist("removing a subscription", &lane.partition, async || {
+        lane.partition.remove(&redelivery.subscription).await
+    })
+    .await;
+    fetch_one(lane, redelivery).await;
+}
+
+/// The oldest delivery killed every worker that processed it alone: it, and only it, becomes a dead letter.
+pub(super) async fn bury_oldest(lane: &Lane, redelivery: &Redelivery) {
+    if let Fetched::Due { parked, .. } = fetch_one(lane, redelivery).await
+        && let Some(oldest) = parked.first()
+    {
+        let reason = "its workers died while they processed it alone";
+        let buried = persist("keeping a dead letter", &lane.partition, async || {
+            lane.partition.bury(redelivery, oldest.member, "poison", reason).await
+        })
+        .await;
+        if buried {
+            metrics::dead_lettered(1);
+            warn!(subscription = %redelivery.subscription, event = %oldest.member.0, reason, "kept as a dead letter");
+        }
+    }
+    persist("giving a drain back", &lane.partition, async || lane.partition.leave_drain(redelivery).await).await;
+}
+
+async fn fetch_one(lane: &Lane, redelivery: &Redelivery) -> Fetched {
+    persist("fetching what is due", &lane.partition, async || {
+        lane.partition.fetch(redelivery, 1, lane.pod.dead_after(), std::iter::empty()).await
+    })
+    .await
+}

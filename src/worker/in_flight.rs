@@ -1,0 +1,78 @@
+//! The entries this process is working on, so that its own sweep does not take them up a second time.
+//!
+//! A guard leaves the map when it is dropped, also by a panic: what was lost that way is found again
+//! (invariant 8).
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::ids::StreamId;
+use crate::store::events::Stream;
+
+/// What this process is working on, in one partition.
+#[derive(Debug, Clone, Default)]
+pub struct InFlight(Arc<Mutex<HashSet<(Stream, StreamId)>>>);
+
+/// Keeps an entry in the map until it is dropped.
+#[derive(Debug)]
+pub struct Guard {
+    map: InFlight,
+    entry: (Stream, StreamId),
+}
+
+impl InFlight {
+    /// Takes an entry up; `None` when it is being worked on already.
+    #[must_use]
+    pub fn enter(&self, stream: Stream, id: StreamId) -> Option<Guard> {
+        let entry = (stream, id);
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.insert(entry).then(|| Guard {
+            map: self.clone(),
+            entry,
+        })
+    }
+
+    /// Whether an entry is being worked on.
+    #[must_use]
+    pub fn holds(&self, stream: Stream, id: StreamId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&(stream, id))
+    }
+
+    /// How many entries of both streams are being worked on.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether nothing is being worked on.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.map.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_gives_the_entry_back() {
+        let in_flight = InFlight::default();
+        let id = StreamId { millis: 1, sequence: 0 };
+        let guard = in_flight.enter(Stream::Events, id).expect("free");
+        assert!(in_flight.enter(Stream::Events, id).is_none());
+        assert!(in_flight.enter(Stream::Redeliveries, id).is_some());
+        let result = std::thread::spawn(move || {
+            let _guard = guard;
+            panic!("on purpose");
+        })
+        .join();
+        assert!(result.is_err() && !in_flight.holds(Stream::Events, id) && in_flight.is_empty());
+    }
+}

@@ -1,0 +1,143 @@
+//! This worker's work on one partition: what the partition's loops share, and where entries come in.
+//!
+//! An entry comes from a read, from a dead peer, or from the own sweep; all three end in [`Lane::accept`],
+//! which starts each at most once.
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tracing::warn;
+
+use super::behind::Behind;
+use super::direct;
+use super::drain;
+use super::in_flight::{Guard, InFlight};
+use super::lease::Lease;
+use super::persist::persist;
+use super::pod::Pod;
+use super::settler::Finished;
+use crate::domain::ids::{StreamId, SubscriptionId};
+use crate::store::Partition;
+use crate::store::events::{Entry, Stream};
+use crate::telemetry::metrics;
+
+/// From this many times handed out an entry is processed alone.
+pub(super) const ALONE_FROM: u32 = 3;
+/// From this many, an entry that was alone each time its worker died is a dead letter.
+pub(super) const POISON_FROM: u32 = 6;
+
+/// One partition, as this worker sees it.
+#[derive(Debug)]
+pub struct Lane {
+    /// The process.
+    pub pod: Arc<Pod>,
+    /// The partition.
+    pub partition: Arc<Partition>,
+    /// Who is behind.
+    pub behind: Behind,
+    /// What is being worked on.
+    pub in_flight: InFlight,
+    /// Whether peers may have taken over.
+    pub lease: Lease,
+    /// Room for events that were read and not settled yet.
+    pub events: Arc<Semaphore>,
+    /// Room for drains.
+    pub drains: Arc<Semaphore>,
+    /// All workers of the partition with their last heartbeat, from this worker's last one.
+    pub peers: watch::Sender<Vec<(String, f64)>>,
+    trouble: Notify,
+    settler: mpsc::UnboundedSender<Finished>,
+}
+
+impl Lane {
+    /// A lane, and the receiving end of its settler.
+    #[must_use]
+    pub fn new(pod: Arc<Pod>, partition: Arc<Partition>) -> (Arc<Self>, mpsc::UnboundedReceiver<Finished>) {
+        let (settler, finished) = mpsc::unbounded_channel();
+        let lane = Self {
+            behind: Behind::default(),
+            in_flight: InFlight::default(),
+            lease: Lease::new(pod.dead_after()),
+            events: Arc::new(Semaphore::new(pod.config.worker.max_events)),
+            drains: Arc::new(Semaphore::new(pod.config.worker.max_drains)),
+            peers: watch::Sender::default(),
+            trouble: Notify::new(),
+            settler,
+            pod,
+            partition,
+        };
+        (Arc::new(lane), finished)
+    }
+
+    /// Starts work on an entry; false when it is being worked on already. `room` is given back at its end.
+    pub fn accept(self: &Arc<Self>, stream: Stream, entry: Entry, room: Option<OwnedSemaphorePermit>) -> bool {
+        let Some(guard) = self.in_flight.enter(stream, entry.id) else {
+            return false;
+        };
+        let lane = Arc::clone(self);
+        match stream {
+            Stream::Events => {
+                self.pod.tasks.spawn(async move {
+                    direct::process(&lane, entry, guard).await;
+                    drop(room);
+                });
+            }
+            Stream::Redeliveries => {
+                self.pod.tasks.spawn(async move {
+                    redeliver(&lane, entry, guard).await;
+                    drop(room);
+                });
+            }
+        }
+        true
+    }
+
+    /// Asks for a sweep: a reply may have been lost.
+    pub(super) fn sweep_soon(&self) {
+        self.trouble.notify_one();
+    }
+
+    /// Waits until a sweep was asked for.
+    pub(super) async fn trouble(&self) {
+        self.trouble.notified().await;
+    }
+
+    /// Hands a processed event to the settler.
+    pub(super) fn settle(&self, finished: Finished) {
+        if self.settler.send(finished).is_err() {
+            warn!(partition = self.partition.index, "the settler has ended; peers will take this event over");
+        }
+    }
+
+    /// Whether an entry is still ours. Free while heartbeats are fresh; else Redis is asked, for as long as
+    /// that takes: nothing may be sent on a guess.
+    pub(super) async fn still_owns(&self, stream: Stream, id: StreamId) -> bool {
+        if self.lease.is_fresh() {
+            return true;
+        }
+        let worker = &self.pod.name;
+        let owned = persist("checking ownership", &self.partition, async || {
+            self.partition.owns(stream, id, worker).await
+        })
+        .await;
+        if !owned {
+            metrics::ownership_lost();
+        }
+        owned
+    }
+}
+
+/// Drains the subscription that a redelivery entry names.
+async fn redeliver(lane: &Arc<Lane>, entry: Entry, guard: Guard) {
+    let named = entry.field("subscription").and_then(|name| std::str::from_utf8(name).ok());
+    let Some(subscription) = named.and_then(|name| SubscriptionId::new(name).ok()) else {
+        warn!(entry = %entry.id, "a redelivery names no subscription; dropped (someone wrote to the stream by hand)");
+        persist("dropping a redelivery", &lane.partition, async || {
+            lane.partition.forget(Stream::Redeliveries, entry.id).await
+        })
+        .await;
+        return;
+    };
+    drain::run(lane, entry.id, entry.times, subscription).await;
+    drop(guard);
+}

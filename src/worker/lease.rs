@@ -1,0 +1,95 @@
+//! A worker's lease on what it holds: its heartbeat, judged by this process' own monotonic clock.
+//!
+//! A worker that was paused sees here that it may have been taken over, before it sends anything (invariant
+//! 7); and it takes over from others only after a dead-after period that it lived through itself.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// When heartbeats succeeded.
+#[derive(Debug)]
+pub struct Lease {
+    dead_after: Duration,
+    beats: Mutex<Option<Beats>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Beats {
+    last: Instant,
+    /// Start of the current series without a gap that could hide a pause.
+    unbroken_since: Instant,
+}
+
+impl Lease {
+    /// A lease that no heartbeat has begun yet.
+    #[must_use]
+    pub fn new(dead_after: Duration) -> Self {
+        Self {
+            dead_after,
+            beats: Mutex::new(None),
+        }
+    }
+
+    /// A heartbeat that was sent at `sent` has been stored.
+    pub fn beat(&self, sent: Instant) {
+        let mut beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let unbroken_since = match *beats {
+            Some(known) if now.duration_since(known.last) < self.dead_after / 2 => known.unbroken_since,
+            _ => now,
+        };
+        *beats = Some(Beats {
+            last: sent,
+            unbroken_since,
+        });
+    }
+
+    /// A heartbeat failed: what peers did meanwhile is unknown, so the series starts anew.
+    pub fn broken(&self) {
+        if let Some(beats) = self.beats.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            beats.unbroken_since = Instant::now();
+        }
+    }
+
+    /// Whether a recent heartbeat shows that nobody can have taken over.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        let beats = *self.beats.lock().unwrap_or_else(PoisonError::into_inner);
+        beats.is_some_and(|beats| beats.last.elapsed() < self.dead_after / 2)
+    }
+
+    /// Since when heartbeats have succeeded without a gap; `None` before the first.
+    #[must_use]
+    pub fn unbroken_since(&self) -> Option<Instant> {
+        let beats = *self.beats.lock().unwrap_or_else(PoisonError::into_inner);
+        beats.map(|beats| beats.unbroken_since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gap_or_a_failure_starts_the_series_anew() {
+        let lease = Lease::new(Duration::from_secs(10));
+        assert!(!lease.is_fresh());
+        let start = Instant::now();
+        lease.beat(start);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        lease.beat(Instant::now());
+        assert_eq!(lease.unbroken_since(), Some(start));
+        assert!(lease.is_fresh());
+
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert!(!lease.is_fresh(), "paused for more than half the dead-after time");
+        lease.beat(Instant::now());
+        assert_eq!(lease.unbroken_since(), Some(Instant::now()));
+
+        tokio::time::advance(Duration::from_secs(2)).await;
+        lease.broken();
+        assert_eq!(lease.unbroken_since(), Some(Instant::now()));
+    }
+}

@@ -1,0 +1,148 @@
+//! What all loops of a worker process share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{RwLock, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::catalog::{Catalog, Subscriber};
+use super::sender::Sender;
+use super::slots::PodSlots;
+use crate::config::Config;
+use crate::domain::ids::SubscriptionId;
+use crate::domain::retry::RetryPolicy;
+use crate::domain::subscription::{DeliveryRetryPolicy, Subscription};
+use crate::store::settle::RefusalLimits;
+use crate::store::{Store, StoreError};
+
+/// Refusals in a row, without a success, that make a subscription unavailable: then it is not the events.
+const REFUSALS_OPEN: u32 = 5;
+
+/// One worker process.
+#[derive(Debug)]
+pub struct Pod {
+    /// Its name as a consumer, unique per start.
+    pub name: String,
+    /// All settings.
+    pub config: Config,
+    /// The data.
+    pub store: Arc<Store>,
+    /// Sends to subscribers.
+    pub sender: Sender,
+    /// Bounds over all subscribers.
+    pub slots: PodSlots,
+    /// Held for reading around each request; for writing while a suspect entry is processed alone.
+    pub alone: Arc<RwLock<()>>,
+    /// Stop taking up new work.
+    pub quiet: CancellationToken,
+    /// Deliveries and drains in progress.
+    pub tasks: TaskTracker,
+    catalog: watch::Sender<Arc<Catalog>>,
+    beat: watch::Sender<Instant>,
+    retry: RetryPolicy,
+}
+
+impl Pod {
+    /// A worker with a fresh name.
+    #[must_use]
+    pub fn new(config: Config, store: Arc<Store>, quiet: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            name: name(config.worker.name.as_deref()),
+            sender: Sender::new(config.delivery.clone()),
+            slots: PodSlots::new(config.delivery.pod_max_in_flight, config.delivery.pod_max_bytes.0),
+            alone: Arc::new(RwLock::new(())),
+            quiet,
+            tasks: TaskTracker::new(),
+            catalog: watch::Sender::new(Arc::new(Catalog::default())),
+            beat: watch::Sender::new(Instant::now()),
+            retry: service_policy(&config),
+            store,
+            config,
+        })
+    }
+
+    /// The subscriptions as last read.
+    #[must_use]
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.borrow())
+    }
+
+    /// Puts a newer catalog in force.
+    pub fn set_catalog(&self, catalog: Catalog) {
+        self.catalog.send_replace(Arc::new(catalog));
+    }
+
+    /// A subscriber from the catalog, else from Redis: the catalog may be a moment old.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or what is stored can't be read.
+    pub async fn subscriber(&self, id: &SubscriptionId) -> Result<Option<Arc<Subscriber>>, StoreError> {
+        if let Some(known) = self.catalog().get(id) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let stored = self.store.subscription(id).await?;
+        Ok(stored.map(|subscription| {
+            Arc::new(Subscriber::new(Arc::new(subscription), &self.config.delivery, None))
+        }))
+    }
+
+    /// A loop turned: the process is alive.
+    pub fn turned(&self) {
+        self.beat.send_replace(Instant::now());
+    }
+
+    /// How long ago a loop turned last, whether or not Redis could be reached.
+    #[must_use]
+    pub fn silent_for(&self) -> Duration {
+        self.beat.borrow().elapsed()
+    }
+
+    /// The retry settings in force for a subscription.
+    #[must_use]
+    pub fn policy(&self, subscription: &Subscription) -> RetryPolicy {
+        self.retry.with(subscription.retry_policy, &subscription.retry)
+    }
+
+    /// When refusals bury a delivery or open a circuit.
+    #[must_use]
+    pub fn refusal_limits(&self) -> RefusalLimits {
+        RefusalLimits {
+            bury_after: self.config.retry.refused_attempts,
+            open_after: REFUSALS_OPEN,
+        }
+    }
+
+    /// How long a worker may be silent before it is taken over.
+    #[must_use]
+    pub fn dead_after(&self) -> Duration {
+        self.config.worker.dead_after.0
+    }
+}
+
+fn service_policy(config: &Config) -> RetryPolicy {
+    let retry = &config.retry;
+    RetryPolicy {
+        policy: DeliveryRetryPolicy::default(),
+        delay: retry.delay.0,
+        backoff: retry.backoff,
+        max_delay: retry.max_delay.0,
+        jitter: retry.jitter,
+        max_attempts: retry.max_attempts,
+        refused_attempts: retry.refused_attempts,
+        retry_after: (retry.retry_after_min.0, retry.retry_after_max.0),
+    }
+}
+
+/// `<host>-<random>`: a name is never used by two process starts.
+fn name(first: Option<&str>) -> String {
+    let host = first.map_or_else(
+        || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default(),
+        str::to_owned,
+    );
+    let host: String = host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(48).collect();
+    let host = if host.is_empty() { "worker".to_owned() } else { host };
+    format!("{host}-{:08x}", rand::random::<u32>())
+}

@@ -1,0 +1,60 @@
+//! Keeps the pod's view of the subscriptions fresh, and the circuits true to their suspensions.
+
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::catalog::Catalog;
+use super::pod::Pod;
+use crate::store::StoreError;
+
+/// Refreshes until the task is ended: deliveries in progress at shutdown use it too.
+pub async fn run(pod: Arc<Pod>) {
+    let mut failing = false;
+    loop {
+        tokio::time::sleep(pod.config.worker.registry_refresh.0).await;
+        let result = step(&pod).await;
+        if let Err(error) = &result
+            && !failing
+        {
+            warn!(%error, "the subscriptions can't be read; those known stay in force");
+        }
+        failing = result.is_err();
+    }
+}
+
+/// Reads the subscriptions if they changed; true when they did.
+///
+/// # Errors
+/// When Redis can't be reached.
+pub async fn step(pod: &Pod) -> Result<bool, StoreError> {
+    let before = pod.catalog();
+    if before.version.is_some() && Some(pod.store.registry_version().await?) == before.version {
+        return Ok(false);
+    }
+    load(pod, &before).await?;
+    Ok(true)
+}
+
+async fn load(pod: &Pod, before: &Catalog) -> Result<(), StoreError> {
+    let registry = pod.store.registry().await?;
+    for (id, reason) in &registry.unreadable {
+        warn!(subscription = id, reason, "a stored subscription can't be read; it gets no events until it is mended");
+    }
+    let catalog = Catalog::build(&registry, &pod.config.delivery, before);
+    info!(version = registry.version, subscriptions = registry.subscriptions.len(), "subscriptions loaded");
+    let changed: Vec<_> = registry
+        .subscriptions
+        .iter()
+        .filter(|now| {
+            let was = before.get(&now.id).is_some_and(|known| known.subscription.is_suspended());
+            was != now.is_suspended()
+        })
+        .cloned()
+        .collect();
+    pod.set_catalog(catalog);
+    for subscription in changed {
+        pod.store.apply_state(&subscription).await?;
+    }
+    Ok(())
+}

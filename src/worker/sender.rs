@@ -1,0 +1,220 @@
+//! One POST to a subscriber: headers, signature, one deadline over everything, and what the answer means.
+//!
+//! No redirect is followed and no proxy of the environment is used. Clients are shared by all subscribers
+//! with the same TLS settings, since each costs memory and time to build.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client};
+
+use crate::config::Delivery;
+use crate::domain::ids::DeliveryId;
+use crate::domain::signature::Signer;
+use crate::domain::subscription::Subscription;
+use crate::domain::verdict::{Answer, Failure};
+
+/// At most this much of an answer's body is read, so that its connection can be used again.
+const ANSWER_LIMIT: usize = 64 * 1024;
+
+/// Sends deliveries.
+#[derive(Debug)]
+pub struct Sender {
+    settings: Delivery,
+    clients: Mutex<HashMap<Tls, Client>>,
+}
+
+/// What makes a client different from another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Tls {
+    ca_file: Option<PathBuf>,
+    verify: bool,
+}
+
+impl Sender {
+    /// A sender with these settings.
+    #[must_use]
+    pub fn new(settings: Delivery) -> Self {
+        Self {
+            settings,
+            clients: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Sends one delivery and waits for its whole answer, within the subscription's deadline.
+    pub async fn send(&self, to: &Subscription, delivery: &DeliveryId, attempt: u32, body: Bytes) -> Answer {
+        let deadline = to.timeout.unwrap_or(self.settings.timeout).0;
+        let exchange = async {
+            let client = self.client(to)?;
+            let headers = headers(to, delivery, attempt, &body).map_err(setup)?;
+            let request = client.post(to.destination.clone()).headers(headers).body(body);
+            let response = request.send().await.map_err(|error| failure(&error))?;
+            let answer = Answer::Status {
+                code: response.status().as_u16(),
+                retry_after: retry_after(response.headers(), SystemTime::now()),
+            };
+            read_to_end(response).await?;
+            Ok(answer)
+        };
+        match tokio::time::timeout(deadline, exchange).await {
+            Ok(Ok(answer) | Err(answer)) => answer,
+            Err(_) => Answer::None {
+                failure: Failure::Timeout,
+                detail: format!("no complete answer within {}ms", deadline.as_millis()),
+            },
+        }
+    }
+
+    fn client(&self, to: &Subscription) -> Result<Client, Answer> {
+        let tls = Tls {
+            ca_file: to.ca_file.clone(),
+            verify: to.verify_certificate,
+        };
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&tls) {
+            return Ok(client.clone());
+        }
+        let client = self.build(&tls).map_err(setup)?;
+        clients.insert(tls, client.clone());
+        Ok(client)
+    }
+
+    fn build(&self, tls: &Tls) -> Result<Client, String> {
+        let mut builder = Client::builder()
+            .http1_only()
+            .no_proxy()
+            .redirect(Policy::none())
+            .connect_timeout(self.settings.connect_timeout.0)
+            .pool_idle_timeout(self.settings.idle_connection.0)
+            .tcp_nodelay(true)
+            .user_agent(concat!("holdfast/", env!("CARGO_PKG_VERSION")));
+        if let Some(path) = &tls.ca_file {
+            let pem = std::fs::read(path)
+                .map_err(|error| format!("CA file {} can't be read on this worker: {error}", path.display()))?;
+            let certificates = Certificate::from_pem_bundle(&pem)
+                .map_err(|error| format!("CA file {} is no PEM bundle: {error}", path.display()))?;
+            builder = builder.tls_certs_only(certificates);
+        }
+        if !tls.verify {
+            builder = builder.tls_danger_accept_invalid_certs(true);
+        }
+        builder.build().map_err(|error| {
+            format!("no TLS client could be made: {}; install the system's CA certificates or set a CA file", chain(&error))
+        })
+    }
+}
+
+/// Our headers win over the subscription's own: they are what the receiver relies on.
+fn headers(to: &Subscription, delivery: &DeliveryId, attempt: u32, body: &Bytes) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::with_capacity(6 + to.headers.len());
+    for (name, value) in &to.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no header name"))?;
+        let mut value = HeaderValue::from_str(value.reveal())
+            .map_err(|_| format!("the value of header {name} has a character that headers can't carry"))?;
+        value.set_sensitive(true);
+        headers.append(name, value);
+    }
+    let id = delivery.to_string();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    if let Some(secret) = &to.secret {
+        let signer = Signer::new(secret.reveal()).map_err(|error| error.to_string())?;
+        let signature = signer.sign(&id, now, body);
+        headers.insert("webhook-signature", HeaderValue::from_str(&signature).map_err(|error| error.to_string())?);
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("webhook-id", HeaderValue::from_str(&id).map_err(|error| error.to_string())?);
+    headers.insert("webhook-timestamp", HeaderValue::from(now));
+    headers.insert("holdfast-attempt", HeaderValue::from(attempt));
+    Ok(headers)
+}
+
+async fn read_to_end(mut response: reqwest::Response) -> Result<(), Answer> {
+    let mut read = 0;
+    while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {
+        read += chunk.len();
+        if read > ANSWER_LIMIT {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// `Retry-After` in seconds or as an HTTP date.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+fn setup(detail: String) -> Answer {
+    Answer::None {
+        failure: Failure::Setup,
+        detail,
+    }
+}
+
+fn failure(error: &reqwest::Error) -> Answer {
+    let detail = chain(error);
+    let failure = if error.is_timeout() {
+        Failure::Timeout
+    } else if detail.contains("dns error") || detail.contains("failed to lookup") {
+        Failure::Name
+    } else if is_tls(error) {
+        Failure::Tls
+    } else if error.is_connect() {
+        Failure::Connect
+    } else {
+        Failure::Broken
+    };
+    Answer::None { failure, detail }
+}
+
+fn is_tls(error: &reqwest::Error) -> bool {
+    let text = chain(error);
+    ["certificate", "tls", "TLS", "handshake", "InvalidContentType"].iter().any(|word| text.contains(word))
+}
+
+/// The causes of an error, without the URL: its query may hold a secret.
+fn chain(error: &reqwest::Error) -> String {
+    let mut causes = Vec::new();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if causes.last() != Some(&text) {
+            causes.push(text);
+        }
+        source = cause.source();
+    }
+    if causes.is_empty() {
+        return "the request failed".to_owned();
+    }
+    causes.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_in_both_forms() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_str(text).expect("a value"));
+            retry_after(&headers, now)
+        };
+        assert_eq!(read("120"), Some(Duration::from_secs(120)));
+        assert_eq!(read("Sun, 09 Sep 2001 01:47:10 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(read("Sun, 09 Sep 2001 01:46:10 GMT"), Some(Duration::ZERO));
+        assert_eq!(read("soon"), None);
+        assert_eq!(read("-1"), None);
+    }
+}

@@ -1,0 +1,88 @@
+//! Settles processed events in batches: while one call is under way the next batch collects.
+//!
+//! A settlement is repeated until Redis took it; only then does the event leave the in-flight map.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::in_flight::Guard;
+use super::lane::Lane;
+use super::persist::persist;
+use crate::domain::ids::SubscriptionId;
+use crate::store::settle::{Settlement, Verdict};
+use crate::telemetry::metrics;
+
+/// Most events in one batch.
+const BATCH: usize = 128;
+
+/// An event whose deliveries have all been tried.
+#[derive(Debug)]
+pub struct Finished {
+    /// What became of them.
+    pub settlement: Settlement,
+    /// Subscriptions that count as behind here until this is settled.
+    pub failing: Vec<SubscriptionId>,
+    /// Keeps the event in the in-flight map.
+    pub guard: Guard,
+}
+
+/// Runs until the lane is dropped and everything is settled.
+pub async fn run(lane: Arc<Lane>, mut finished: mpsc::UnboundedReceiver<Finished>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while finished.recv_many(&mut batch, BATCH).await > 0 {
+        step(&lane, std::mem::take(&mut batch)).await;
+    }
+}
+
+/// Settles one batch.
+pub async fn step(lane: &Lane, batch: Vec<Finished>) {
+    let (settlements, rest): (Vec<_>, Vec<_>) = batch
+        .into_iter()
+        .map(|finished| (finished.settlement, (finished.failing, finished.guard)))
+        .unzip();
+    let pod = &lane.pod;
+    let settled = persist("settling events", &lane.partition, async || {
+        lane.partition.settle(&pod.name, pod.refusal_limits(), &settlements).await
+    })
+    .await;
+    for (settlement, won) in settlements.iter().zip(&settled.won) {
+        count(settlement, *won);
+    }
+    for id in &settled.opened {
+        let error = settlements
+            .iter()
+            .flat_map(|settlement| &settlement.outcomes)
+            .find(|outcome| outcome.subscription == *id && !outcome.error.is_empty())
+            .map_or("", |outcome| outcome.error.as_str());
+        let destination = pod.catalog().get(id).map(|known| known.subscription.shown_destination());
+        warn!(
+            subscription = %id, destination, error,
+            "subscriber unavailable: its deliveries are parked and it is probed once per wait period"
+        );
+    }
+    for id in rest.iter().flat_map(|(failing, _)| failing) {
+        lane.behind.settled(id);
+    }
+}
+
+fn count(settlement: &Settlement, won: bool) {
+    if !won {
+        info!(event = %settlement.id, "had been settled by another worker: its deliveries may have been sent twice");
+        return;
+    }
+    metrics::event_settled();
+    if let Some(reason) = &settlement.rejected {
+        metrics::dead_lettered(1);
+        warn!(event = %settlement.id, reason, "event can't be read: kept as a dead letter");
+    }
+    for outcome in &settlement.outcomes {
+        match outcome.verdict {
+            Verdict::Delivered => metrics::delivered(1),
+            Verdict::GivenUp => metrics::dead_lettered(1),
+            _ => metrics::parked(1),
+        }
+    }
+}
+
