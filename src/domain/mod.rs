@@ -5,7 +5,14 @@ pub mod event;
 pub mod filter;
 pub mod ids;
 pub mod index;
+pub mod message_id;
 pub mod payload;
+pub mod records;
+pub mod resource;
 pub mod signature;
 pub mod subscription;
+pub mod terms;
 pub mod units;
+
+#[cfg(test)]
+mod samples;
