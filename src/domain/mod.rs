@@ -8,7 +8,15 @@ pub mod index;
 pub mod limit;
 pub mod payload;
 pub mod retry;
+pub mod message_id;
+pub mod payload;
+pub mod records;
+pub mod resource;
 pub mod signature;
 pub mod subscription;
+pub mod terms;
 pub mod units;
 pub mod verdict;
+
+#[cfg(test)]
+mod samples;
