@@ -1,1 +1,8 @@
-//! (skeleton)
+//! The only code that knows Redis: how it is reached, what is asked of it, and the private server.
+
+pub mod connect;
+
+pub mod error;
+mod link;
+
+mod target;
