@@ -4,5 +4,6 @@ pub mod connect;
 pub mod embedded;
 pub mod error;
 mod link;
-
+pub mod permissions;
+pub mod probe;
 mod target;
