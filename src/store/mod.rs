@@ -14,12 +14,15 @@ pub mod error;
 pub mod events;
 pub mod frame;
 pub mod keys;
+mod link;
 pub mod memory;
 mod partition;
+pub mod permissions;
 pub mod probe;
 pub mod registry;
 mod scripts;
 pub mod settle;
+mod target;
 pub mod workers;
 
 use std::sync::Arc;

@@ -1,0 +1,217 @@
+//! What can go wrong with Redis, in words an operator can act on.
+//!
+//! Every message says what failed, on what, and what to do. No URL is shown with its password. The
+//! predicates are how the loops decide between trying again, recreating a group and refusing intake.
+
+use std::path::PathBuf;
+
+use fred::error::{Error as RedisError, ErrorKind};
+use url::Url;
+
+/// A failure to reach, prepare or use Redis.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// No connection could be made.
+    #[error("cannot reach Redis at {url}: {source}. {}", connect_advice(source))]
+    Connect {
+        /// The server, password masked.
+        url: String,
+        /// What the client reported.
+        source: RedisError,
+    },
+    /// One command or script failed.
+    #[error("{op} failed on Redis: {source}{}", command_advice(source))]
+    Command {
+        /// The operation as the code names it, for example `settle`.
+        op: &'static str,
+        /// What the server or client reported.
+        source: RedisError,
+    },
+    /// The settings or the server make it impossible to start; the text says what to change.
+    #[error("{0}")]
+    Setup(String),
+    /// The private server could not be started, reached or stopped.
+    #[error("the embedded Redis server in {}: {problem}", dir.display())]
+    Embedded {
+        /// Its data directory.
+        dir: PathBuf,
+        /// What happened and what to do.
+        problem: String,
+    },
+}
+
+impl StoreError {
+    /// Names the operation that failed, for `map_err(StoreError::command("settle"))`.
+    pub fn command(op: &'static str) -> impl Fn(RedisError) -> Self + Copy {
+        move |source| Self::Command { op, source }
+    }
+
+    /// Redis has reached `maxmemory` and refused a write. Matches inside script errors too, where
+    /// 6.2 hides the code: `ERR Error running script … -OOM …`.
+    #[must_use]
+    pub fn is_memory_limit(&self) -> bool {
+        self.reply().is_some_and(|text| text.contains("OOM"))
+    }
+
+    /// The stream or its consumer group is gone (FLUSHALL, an empty failover).
+    #[must_use]
+    pub fn is_no_group(&self) -> bool {
+        self.reply().is_some_and(|text| text.contains("NOGROUP"))
+    }
+
+    /// The ACL user may not run the command or touch the key.
+    #[must_use]
+    pub fn is_permission(&self) -> bool {
+        self.reply().is_some_and(|text| {
+            ["NOPERM", "NOAUTH", "WRONGPASS", "can't run this command"]
+                .iter()
+                .any(|code| text.contains(code))
+        })
+    }
+
+    /// The connection broke or the answer did not come in time: the command may or may not have run.
+    #[must_use]
+    pub fn is_disconnected(&self) -> bool {
+        match self {
+            Self::Connect { .. } => true,
+            Self::Command { source, .. } => matches!(
+                source.kind(),
+                ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Routing | ErrorKind::Sentinel
+            ),
+            Self::Setup(_) | Self::Embedded { .. } => false,
+        }
+    }
+
+    /// Waiting is the right answer: a broken connection, a server that loads, fails over or migrates a
+    /// slot, or a full local command buffer.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        const CODES: [&str; 8] = [
+            "LOADING",
+            "READONLY",
+            "MASTERDOWN",
+            "CLUSTERDOWN",
+            "TRYAGAIN",
+            "NOREPLICAS",
+            "BUSY",
+            "Too many redirections",
+        ];
+        if self.is_disconnected() {
+            return true;
+        }
+        let Self::Command { source, .. } = self else {
+            return false;
+        };
+        matches!(source.kind(), ErrorKind::Backpressure | ErrorKind::Cluster)
+            || source.details().starts_with("Failed to route command")
+            || CODES.iter().any(|code| source.details().contains(code))
+    }
+
+    /// The text of the client's or server's error.
+    fn reply(&self) -> Option<&str> {
+        match self {
+            Self::Connect { source, .. } | Self::Command { source, .. } => Some(source.details()),
+            Self::Setup(_) | Self::Embedded { .. } => None,
+        }
+    }
+}
+
+fn connect_advice(source: &RedisError) -> &'static str {
+    match source.kind() {
+        ErrorKind::Auth => "Set HOLDFAST_REDIS__USERNAME and HOLDFAST_REDIS__PASSWORD to a user that may log in",
+        ErrorKind::Tls => "Check HOLDFAST_REDIS__CA_FILE, and that the certificate names the host in the URL",
+        ErrorKind::Sentinel => {
+            "Check the sentinels' addresses and that sentinelServiceName in HOLDFAST_REDIS__URL names their master"
+        }
+        _ if source.details().contains("cluster support disabled") => {
+            "This server is no Cluster: write redis:// in place of redis-cluster:// in HOLDFAST_REDIS__URL"
+        }
+        _ => "Check HOLDFAST_REDIS__URL, and that the server runs and can be reached from here",
+    }
+}
+
+fn command_advice(source: &RedisError) -> &'static str {
+    let text = source.details();
+    if text.contains("OOM") {
+        return ". Redis is full: raise its maxmemory; nothing that is in was lost";
+    }
+    if text.contains("NOPERM") || text.contains("can't run this command") {
+        return ". Grant the ACL user this command and the keys of the prefix";
+    }
+    if text.contains("MISCONF") {
+        return ". Redis cannot write to its disk: look at its log and free space";
+    }
+    if text.contains("CROSSSLOT") {
+        return ". The server is a Cluster: write redis-cluster:// in HOLDFAST_REDIS__URL";
+    }
+    ""
+}
+
+/// The URL with every password replaced by `***`, for messages and logs.
+#[must_use]
+pub fn masked(url: &str) -> String {
+    let Ok(mut parsed) = Url::parse(url) else {
+        return match url.rsplit_once('@') {
+            Some((_, rest)) => format!("***@{rest}"),
+            None => url.to_owned(),
+        };
+    };
+    if parsed.password().is_some() && parsed.set_password(Some("***")).is_err() {
+        return format!("{}://***", parsed.scheme());
+    }
+    let secret = |name: &str| name.to_ascii_lowercase().contains("password");
+    if parsed.query_pairs().any(|(name, _)| secret(&name)) {
+        let pairs: Vec<(String, String)> = parsed.query_pairs().into_owned().collect();
+        parsed
+            .query_pairs_mut()
+            .clear()
+            .extend_pairs(pairs.iter().map(|(name, value)| {
+                let shown = if secret(name) { "***" } else { value.as_str() };
+                (name.as_str(), shown)
+            }));
+    }
+    parsed.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(kind: ErrorKind, text: &'static str) -> StoreError {
+        StoreError::command("settle")(RedisError::new(kind, text))
+    }
+
+    #[test]
+    fn codes_are_found_inside_script_errors() {
+        let hidden = "ERR Error running script (call to f_1): @user_script:1: -OOM command not allowed";
+        assert!(command(ErrorKind::Unknown, hidden).is_memory_limit());
+        assert!(!command(ErrorKind::Unknown, "ERR no such key").is_memory_limit());
+        assert!(command(ErrorKind::Unknown, "NOGROUP No such key 'x'").is_no_group());
+        assert!(command(ErrorKind::Unknown, "NOPERM this user").is_permission());
+    }
+
+    #[test]
+    fn only_waiting_helps_with_transient_errors() {
+        assert!(command(ErrorKind::IO, "Connection closed.").is_disconnected());
+        assert!(command(ErrorKind::Unknown, "READONLY You can't write").is_transient());
+        assert!(command(ErrorKind::Unknown, "TRYAGAIN Multiple keys").is_transient());
+        assert!(command(ErrorKind::Backpressure, "Max in-flight").is_transient());
+        assert!(!command(ErrorKind::InvalidArgument, "WRONGTYPE Operation").is_transient());
+    }
+
+    #[test]
+    fn no_password_is_shown() {
+        for url in [
+            "redis://user:s3cret@host:6379/1",
+            "rediss://:s3cret@host",
+            "redis-sentinel://u:s3cret@h:26379?sentinelServiceName=m&sentinelPassword=s3cret",
+            "redis://user:s3cret@host:notaport",
+            "u:s3cret@host",
+        ] {
+            let shown = masked(url);
+            assert!(!shown.contains("s3cret"), "{shown}");
+            assert!(shown.contains('h'), "{shown}");
+        }
+        assert_eq!(masked("/run/redis.sock"), "/run/redis.sock");
+    }
+}

@@ -1,0 +1,226 @@
+//! Tries every command that Holdfast uses, on scratch keys, before the first event is touched.
+//!
+//! Called by `probe` at start. Nothing rolls back in a script: a command that is missing or forbidden
+//! must be found now, not after an event was acknowledged. Each command is tried alone and inside Lua,
+//! with the newest options that are used. Any answer but "unknown", "forbidden" or "bad syntax" will do:
+//! a full or replaying server still starts.
+
+use std::collections::BTreeSet;
+
+use fred::prelude::ClientLike;
+use fred::types::{ClusterHash, CustomCommand, Value};
+
+use super::connect::Connection;
+use super::error::StoreError;
+
+/// Commands and their arguments. `STREAM`, `ZSET`, `HASH`, `SET`, `TEXT` stand for scratch keys.
+const COMMANDS: &[&str] = &[
+    "TIME",
+    "EXISTS TEXT",
+    "TYPE TEXT",
+    "SET TEXT 1",
+    "GET TEXT",
+    "INCR TEXT",
+    "XADD STREAM * probe 1",
+    "XLEN STREAM",
+    "XRANGE STREAM - + COUNT 1",
+    "XGROUP CREATE STREAM probe 0 MKSTREAM",
+    "XREADGROUP GROUP probe probe COUNT 1 STREAMS STREAM >",
+    "XPENDING STREAM probe - + 1 probe",
+    "XCLAIM STREAM probe probe 0 0-1 RETRYCOUNT 1 JUSTID",
+    "XINFO STREAM STREAM",
+    "XINFO GROUPS STREAM",
+    "XINFO CONSUMERS STREAM probe",
+    "XACK STREAM probe 0-1",
+    "XDEL STREAM 0-1",
+    "XGROUP DELCONSUMER STREAM probe probe",
+    "ZADD ZSET LT 1 probe",
+    "ZADD ZSET NX 1 probe",
+    "ZSCORE ZSET probe",
+    "ZCARD ZSET",
+    "ZRANGE ZSET 0 0 WITHSCORES",
+    "ZRANGEBYSCORE ZSET 0 1 LIMIT 0 1",
+    "ZREM ZSET probe",
+    "HSET HASH probe 1",
+    "HSETNX HASH probe 1",
+    "HINCRBY HASH probe 1",
+    "HGET HASH probe",
+    "HMGET HASH probe",
+    "HGETALL HASH",
+    "HLEN HASH",
+    "HSCAN HASH 0 COUNT 1",
+    "HDEL HASH probe",
+    "SADD SET probe",
+    "SISMEMBER SET probe",
+    "SMEMBERS SET",
+    "SCARD SET",
+    "SRANDMEMBER SET 1",
+    "SREM SET probe",
+    "DEL STREAM ZSET HASH",
+    "UNLINK SET TEXT",
+];
+
+/// Tried alone only: scripts cannot be nested.
+const DIRECT: &[&str] = &[
+    "INFO server",
+    "SCRIPT LOAD return",
+    "EVAL return 0",
+    "EVALSHA 0000000000000000000000000000000000000000 0",
+];
+
+/// Runs one command and answers its error's text, or an empty string.
+const IN_LUA: &str = "local reply = redis.pcall(unpack(ARGV)); \
+                      if type(reply) == 'table' and reply.err then return reply.err end return ''";
+
+/// Tries everything.
+///
+/// # Errors
+/// [`StoreError::Setup`] naming each command that is missing or forbidden and the ACL rule that helps;
+/// [`StoreError::Command`] when the server cannot be asked.
+pub async fn check(connection: &Connection, prefix: &str) -> Result<(), StoreError> {
+    let scratch = Scratch {
+        connection,
+        tag: format!("{prefix}:{{0}}:probe"),
+    };
+    let mut problems = Problems::default();
+    for line in DIRECT {
+        problems.note(line, &scratch.direct(line).await?);
+    }
+    for line in COMMANDS {
+        problems.note(line, &scratch.direct(line).await?);
+    }
+    for line in COMMANDS {
+        problems.note(line, &scratch.in_lua(line).await?);
+    }
+    problems.verdict(connection, prefix)
+}
+
+/// The keys that are made and removed here.
+struct Scratch<'a> {
+    connection: &'a Connection,
+    tag: String,
+}
+
+impl Scratch<'_> {
+    /// The words of a line, with scratch keys in place.
+    fn words(&self, line: &str) -> Vec<String> {
+        let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        for (at, word) in words.iter_mut().enumerate() {
+            // The subcommand `XINFO STREAM` and the keyword `STREAMS` are no keys.
+            let is_key = matches!(word.as_str(), "STREAM" | "ZSET" | "HASH" | "SET" | "TEXT");
+            if at > 0 && is_key && !(at == 1 && line.starts_with("XINFO ")) {
+                *word = format!("{}:{}", self.tag, word.to_ascii_lowercase());
+            }
+        }
+        words
+    }
+
+    async fn direct(&self, line: &str) -> Result<String, StoreError> {
+        let mut words = self.words(line);
+        let command = words.remove(0);
+        self.send(&command, words).await
+    }
+
+    async fn in_lua(&self, line: &str) -> Result<String, StoreError> {
+        // Every key goes in by name, as Cluster and ACL rules want it; the script itself uses ARGV.
+        let keys = ["stream", "zset", "hash", "set", "text"].map(|kind| format!("{}:{kind}", self.tag));
+        let mut arguments = vec![IN_LUA.to_owned(), keys.len().to_string()];
+        arguments.extend(keys);
+        arguments.extend(self.words(line));
+        self.send("EVAL", arguments).await
+    }
+
+    /// The text of the error, or of the answer when it is a string, or nothing.
+    async fn send(&self, command: &str, arguments: Vec<String>) -> Result<String, StoreError> {
+        let slot = fred::util::redis_keyslot(self.tag.as_bytes());
+        let command = CustomCommand::new(command.to_owned(), ClusterHash::Custom(slot), false);
+        let answer: Result<Value, _> = self.connection.client().custom(command, arguments).await;
+        match answer {
+            Ok(value) => Ok(value.into_string().unwrap_or_default()),
+            Err(source) => {
+                let text = source.details().to_owned();
+                let error = StoreError::Command { op: "probe", source };
+                if error.is_disconnected() { Err(error) } else { Ok(text) }
+            }
+        }
+    }
+}
+
+/// What was found, each command once.
+#[derive(Default)]
+struct Problems {
+    forbidden: BTreeSet<String>,
+    missing: BTreeSet<String>,
+    keys: bool,
+}
+
+impl Problems {
+    fn note(&mut self, line: &str, reply: &str) {
+        let lower = reply.to_ascii_lowercase();
+        let forbidden =
+            reply.contains("NOPERM") || lower.contains("can't run this command") || lower.contains("can't access at least one");
+        if forbidden && lower.contains("key") {
+            self.keys = true;
+        } else if forbidden {
+            self.forbidden.insert(rule(line));
+        } else if ["unknown command", "unknown redis command", "unknown subcommand", "syntax error"]
+            .iter()
+            .any(|text| lower.contains(text))
+        {
+            self.missing.insert(line.to_owned());
+        }
+    }
+
+    fn verdict(&self, connection: &Connection, prefix: &str) -> Result<(), StoreError> {
+        let (user, url) = (connection.username(), connection.url());
+        if !self.missing.is_empty() {
+            let missing: Vec<&str> = self.missing.iter().map(String::as_str).collect();
+            return Err(StoreError::Setup(format!(
+                "the Redis at {url} cannot run: {}. Holdfast needs Redis 6.2 or later, or Valkey, with no renamed commands",
+                missing.join("; ")
+            )));
+        }
+        let mut rules: Vec<String> = self.forbidden.iter().cloned().collect();
+        if self.keys {
+            rules.insert(0, format!("~{prefix}:*"));
+        }
+        if rules.is_empty() {
+            return Ok(());
+        }
+        Err(StoreError::Setup(format!(
+            "the user {user:?} may not do on Redis at {url} what Holdfast needs; run: ACL SETUSER {user} {}",
+            rules.join(" ")
+        )))
+    }
+}
+
+/// The ACL rule that allows a line's command, with its subcommand where it has some.
+fn rule(line: &str) -> String {
+    let mut words = line.split(' ').map(str::to_ascii_lowercase);
+    let command = words.next().unwrap_or_default();
+    match (command.as_str(), words.next()) {
+        ("xgroup" | "xinfo" | "script", Some(sub)) => format!("+{command}|{sub}"),
+        _ => format!("+{command}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_apart() {
+        let mut problems = Problems::default();
+        problems.note("XLEN STREAM", "OOM command not allowed");
+        problems.note("XPENDING STREAM probe - + 1 probe", "NOGROUP No such key");
+        assert!(problems.forbidden.is_empty() && problems.missing.is_empty() && !problems.keys);
+        problems.note("XLEN STREAM", "NOPERM this user has no permissions to run the 'xlen' command");
+        problems.note("XINFO STREAM STREAM", "ERR The user executing the script can't run this command or subcommand script");
+        assert_eq!(problems.forbidden.len(), 2);
+        assert!(problems.forbidden.contains("+xinfo|stream"));
+        problems.note("GET TEXT", "NOPERM this user has no permissions to access one of the keys used as arguments");
+        assert!(problems.keys);
+        problems.note("ZADD ZSET LT 1 probe", "ERR syntax error");
+        assert!(problems.missing.contains("ZADD ZSET LT 1 probe"));
+    }
+}

@@ -1,0 +1,208 @@
+//! What kind of server this is, and whether it can be trusted with events.
+//!
+//! Called once at start by `app` and by `holdfast check`. A server that cannot work stops the start; one
+//! that would lose events in a crash or when full is used, with a warning that says what to change.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use fred::prelude::ClientLike;
+use fred::types::{ClusterHash, CustomCommand, Value};
+
+use super::connect::Connection;
+use super::error::StoreError;
+use super::permissions;
+
+/// Who made the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// Redis.
+    Redis,
+    /// Valkey, which also reports a Redis version.
+    Valkey,
+}
+
+/// What is known of the server. `None` where it does not tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// Its own version, for example `8.1.8`.
+    pub version: String,
+    /// Redis or Valkey.
+    pub flavour: Flavour,
+    /// Whether the deployment is a Cluster; the facts are those of the node with partition 0.
+    pub cluster: bool,
+    /// `maxmemory` in bytes; 0 is no limit.
+    pub max_memory: u64,
+    /// `maxmemory-policy`.
+    pub policy: String,
+    /// Whether an append-only file is written.
+    pub append_only: bool,
+    /// `appendfsync`, where the user may read it.
+    pub fsync: Option<String>,
+    /// Replicas that are connected now.
+    pub replicas: u64,
+    /// `min-replicas-to-write`, where the user may read it.
+    pub min_replicas: Option<u64>,
+}
+
+impl fmt::Display for Flavour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Redis => "Redis",
+            Self::Valkey => "Valkey",
+        })
+    }
+}
+
+impl ServerFacts {
+    /// What an operator should change so that no event can be lost; empty when all is well.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.policy != "noeviction" {
+            warnings.push(format!(
+                "maxmemory-policy is {}: a full Redis throws events away; set it to noeviction",
+                self.policy
+            ));
+        }
+        if !self.append_only {
+            warnings.push(
+                "appendonly is off: a restart of Redis loses events; set appendonly yes and appendfsync everysec"
+                    .to_owned(),
+            );
+        }
+        if self.append_only && self.fsync.as_deref() == Some("no") {
+            warnings.push(
+                "appendfsync is no: a power cut loses what the system had not written yet; set everysec or always"
+                    .to_owned(),
+            );
+        }
+        if self.max_memory == 0 {
+            warnings.push(
+                "maxmemory is 0: intake cannot be refused before the machine runs out of memory; set a limit"
+                    .to_owned(),
+            );
+        }
+        if self.replicas > 0 && self.min_replicas == Some(0) {
+            warnings.push(
+                "min-replicas-to-write is 0: a master cut off from its replicas goes on accepting events that a \
+                 failover throws away; set it to 1"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+/// Learns about the server and tries every command that Holdfast uses.
+///
+/// # Errors
+/// [`StoreError::Setup`] when the server is a replica, or a command is missing or forbidden; the message
+/// names it and what to do. [`StoreError::Command`] when the server cannot be asked.
+pub async fn probe(connection: &Connection, prefix: &str) -> Result<ServerFacts, StoreError> {
+    // First, for a replica refuses the trial of the commands, and each refusal drops the connection. A
+    // user who may not run INFO is told so by the trial.
+    let replication = match info(connection, prefix, "replication").await {
+        Err(error) if error.is_permission() => HashMap::new(),
+        replication => replication?,
+    };
+    if replication.get("role").is_some_and(|role| role != "master") {
+        return Err(StoreError::Setup(format!(
+            "the Redis at {} is a replica and takes no writes; point HOLDFAST_REDIS__URL at its master or at the sentinels",
+            connection.url()
+        )));
+    }
+    permissions::check(connection, prefix).await?;
+    let server = info(connection, prefix, "server").await?;
+    let memory = info(connection, prefix, "memory").await?;
+    let persistence = info(connection, prefix, "persistence").await?;
+    let text = |section: &HashMap<String, String>, name: &str| section.get(name).cloned().unwrap_or_default();
+    let number = |section: &HashMap<String, String>, name: &str| text(section, name).parse().unwrap_or(0);
+    let valkey = server.get("valkey_version").cloned();
+    let min_replicas = setting(connection, prefix, "min-replicas-to-write").await?;
+    Ok(ServerFacts {
+        flavour: if valkey.is_some() { Flavour::Valkey } else { Flavour::Redis },
+        version: valkey.unwrap_or_else(|| text(&server, "redis_version")),
+        cluster: connection.is_cluster(),
+        max_memory: number(&memory, "maxmemory"),
+        policy: text(&memory, "maxmemory_policy"),
+        append_only: number(&persistence, "aof_enabled") == 1,
+        fsync: setting(connection, prefix, "appendfsync").await?,
+        replicas: number(&replication, "connected_slaves"),
+        min_replicas: min_replicas.and_then(|text| text.parse().ok()),
+    })
+}
+
+/// One section of INFO as its `name:value` lines.
+async fn info(connection: &Connection, prefix: &str, section: &str) -> Result<HashMap<String, String>, StoreError> {
+    let answer = ask(connection, prefix, "INFO", vec![section])
+        .await
+        .map_err(StoreError::command("INFO"))?;
+    let text = answer.into_string().unwrap_or_default();
+    let pairs = text.lines().filter_map(|line| line.split_once(':'));
+    Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+/// One configuration value, or nothing where CONFIG is forbidden or hidden, as on managed servers.
+async fn setting(connection: &Connection, prefix: &str, name: &str) -> Result<Option<String>, StoreError> {
+    match ask(connection, prefix, "CONFIG", vec!["GET", name]).await {
+        Ok(answer) => {
+            let pair: Vec<String> = answer.convert().unwrap_or_default();
+            Ok(pair.into_iter().nth(1))
+        }
+        Err(source) => {
+            let error = StoreError::Command { op: "CONFIG GET", source };
+            if error.is_disconnected() { Err(error) } else { Ok(None) }
+        }
+    }
+}
+
+/// Asks the node that holds partition 0.
+async fn ask(
+    connection: &Connection,
+    prefix: &str,
+    command: &'static str,
+    words: Vec<&str>,
+) -> Result<Value, fred::error::Error> {
+    let slot = fred::util::redis_keyslot(format!("{prefix}:{{0}}:").as_bytes());
+    let command = CustomCommand::new_static(command, ClusterHash::Custom(slot), false);
+    connection.client().custom(command, words).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn durable() -> ServerFacts {
+        ServerFacts {
+            version: "7.0.15".to_owned(),
+            flavour: Flavour::Redis,
+            cluster: false,
+            max_memory: 1 << 30,
+            policy: "noeviction".to_owned(),
+            append_only: true,
+            fsync: Some("everysec".to_owned()),
+            replicas: 1,
+            min_replicas: Some(1),
+        }
+    }
+
+    #[test]
+    fn each_weakness_is_named() {
+        assert_eq!(durable().warnings(), Vec::<String>::new());
+        let weak: [(&str, fn(&mut ServerFacts)); 5] = [
+            ("noeviction", |facts| facts.policy = "allkeys-lru".to_owned()),
+            ("appendonly", |facts| facts.append_only = false),
+            ("appendfsync", |facts| facts.fsync = Some("no".to_owned())),
+            ("maxmemory", |facts| facts.max_memory = 0),
+            ("min-replicas-to-write", |facts| facts.min_replicas = Some(0)),
+        ];
+        for (word, weaken) in weak {
+            let mut facts = durable();
+            weaken(&mut facts);
+            let warnings = facts.warnings();
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+            assert!(warnings[0].contains(word), "{warnings:?}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Turns the Redis settings into the client's configuration: which servers, with whose name, over what.
+//!
+//! Called by `connect` once for each connection. Keeps: a URL that makes no sense stops the start with
+//! a message that never shows a password.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fred::rustls::pki_types::CertificateDer;
+use fred::rustls::pki_types::pem::PemObject;
+use fred::rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use fred::types::config::{Config, ServerConfig, TlsConfig, TlsConnector};
+use secrecy::ExposeSecret;
+use url::Url;
+
+use super::error::{StoreError, masked};
+use crate::config;
+
+const SCHEMES: &str = "redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster://, \
+                       rediss-cluster:// or redis+unix://, or an absolute path of a unix socket";
+
+/// The client's configuration for `url`, with the user, password and authorities of the settings.
+pub(super) fn target(settings: &config::Redis, url: &str) -> Result<Config, StoreError> {
+    let mut target = parse(settings, url)?;
+    if let Some(username) = &settings.username {
+        target.username = Some(username.clone());
+    }
+    if let Some(password) = &settings.password {
+        target.password = Some(password.expose_secret().to_owned());
+    }
+    if target.username.is_some() && target.password.is_none() {
+        return Err(StoreError::Setup(format!(
+            "HOLDFAST_REDIS__URL={} names a user without a password; set HOLDFAST_REDIS__PASSWORD",
+            masked(url)
+        )));
+    }
+    Ok(target)
+}
+
+fn parse(settings: &config::Redis, url: &str) -> Result<Config, StoreError> {
+    let refused = |why: &str| {
+        StoreError::Setup(format!(
+            "HOLDFAST_REDIS__URL={} is no Redis URL ({why}); write {SCHEMES}",
+            masked(url)
+        ))
+    };
+    if url.starts_with('/') {
+        return Ok(unix(PathBuf::from(url)));
+    }
+    let parsed = Url::parse(url).map_err(|why| refused(&why.to_string()))?;
+    let plain = parsed.scheme().replace("valkey", "redis");
+    if matches!(plain.as_str(), "redis+unix" | "unix") {
+        let mut target = unix(socket_path(&parsed).ok_or_else(|| refused("it needs the path of a socket"))?);
+        target.username = Some(parsed.username().to_owned()).filter(|name| !name.is_empty());
+        target.password = parsed.password().map(str::to_owned);
+        return Ok(target);
+    }
+    let secure = plain.starts_with("rediss");
+    let kind = plain
+        .strip_prefix(if secure { "rediss" } else { "redis" })
+        .filter(|kind| matches!(*kind, "" | "-sentinel" | "-cluster"))
+        .ok_or_else(|| refused("unknown scheme"))?;
+    // The client would load the system's authorities for rediss:// even where others are configured.
+    let rest = url.split_once(':').map_or("", |(_, rest)| rest);
+    let mut target = Config::from_url(&format!("redis{kind}:{rest}")).map_err(|why| refused(why.details()))?;
+    if secure {
+        target.tls = Some(tls(settings.ca_file.as_deref())?);
+    }
+    Ok(target)
+}
+
+fn unix(path: PathBuf) -> Config {
+    Config {
+        server: ServerConfig::Unix { path },
+        ..Config::default()
+    }
+}
+
+/// The decoded path of a `redis+unix://` URL.
+fn socket_path(url: &Url) -> Option<PathBuf> {
+    if url.path().len() < 2 {
+        return None;
+    }
+    Url::parse(&format!("file://{}", url.path())).ok()?.to_file_path().ok()
+}
+
+/// The `redis+unix://` URL of a socket, for any absolute path.
+pub(super) fn unix_url(socket: &Path) -> Option<String> {
+    let file = Url::from_file_path(socket).ok()?;
+    Some(format!("redis+unix://{}", file.path()))
+}
+
+/// TLS with the given authorities, or the system's.
+fn tls(ca_file: Option<&Path>) -> Result<TlsConfig, StoreError> {
+    let mut roots = RootCertStore::empty();
+    match ca_file {
+        Some(path) => {
+            let unreadable = |why: String| {
+                StoreError::Setup(format!(
+                    "HOLDFAST_REDIS__CA_FILE={} cannot be used: {why}; name a readable PEM file with certificates",
+                    path.display()
+                ))
+            };
+            for certificate in CertificateDer::pem_file_iter(path).map_err(|why| unreadable(why.to_string()))? {
+                let certificate = certificate.map_err(|why| unreadable(why.to_string()))?;
+                roots.add(certificate).map_err(|why| unreadable(why.to_string()))?;
+            }
+            if roots.is_empty() {
+                return Err(unreadable("it holds no certificate".to_owned()));
+            }
+        }
+        None => {
+            let system = fred::rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(system.certs);
+            if roots.is_empty() {
+                return Err(StoreError::Setup(
+                    "rediss:// needs certificate authorities and the system has none; install ca-certificates \
+                     or set HOLDFAST_REDIS__CA_FILE"
+                        .to_owned(),
+                ));
+            }
+        }
+    }
+    // Named here, so that another crate's choice of a default provider can never matter.
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|why| StoreError::Setup(format!("TLS is not available: {why}")))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConfig::from(TlsConnector::from(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+
+    fn settings() -> config::Redis {
+        config::Redis::default()
+    }
+
+    #[test]
+    fn every_kind_of_url_is_understood() {
+        let server = |url: &str| target(&settings(), url).map(|target| target.server);
+        assert!(matches!(
+            server("redis://host:1").unwrap(),
+            ServerConfig::Centralized { .. }
+        ));
+        assert!(matches!(
+            server("valkey://host").unwrap(),
+            ServerConfig::Centralized { .. }
+        ));
+        assert!(matches!(
+            server("redis-cluster://host:1?node=other:2").unwrap(),
+            ServerConfig::Clustered { .. }
+        ));
+        assert!(matches!(
+            server("redis-sentinel://host?sentinelServiceName=main").unwrap(),
+            ServerConfig::Sentinel { .. }
+        ));
+        for url in [
+            "/run/a b/r.sock",
+            "redis+unix:///run/a%20b/r.sock",
+            "unix:///run/a%20b/r.sock",
+        ] {
+            let ServerConfig::Unix { path } = server(url).unwrap() else {
+                panic!("{url} is a socket")
+            };
+            assert_eq!(path, Path::new("/run/a b/r.sock"), "{url}");
+        }
+        assert_eq!(
+            unix_url(Path::new("/run/a b/r.sock")).unwrap(),
+            "redis+unix:///run/a%20b/r.sock"
+        );
+    }
+
+    #[test]
+    fn nonsense_is_refused_without_its_password() {
+        for url in [
+            "http://u:s3cret@host",
+            "host:6379",
+            "",
+            "redis+unix://",
+            "redis://u:s3cret@host:port",
+        ] {
+            let StoreError::Setup(message) = target(&settings(), url).unwrap_err() else {
+                panic!("{url} is a matter of settings")
+            };
+            assert!(message.contains("HOLDFAST_REDIS__URL"), "{message}");
+            assert!(!message.contains("s3cret"), "{message}");
+        }
+        assert!(
+            target(&settings(), "redis-sentinel://host").is_err(),
+            "needs a service name"
+        );
+    }
+
+    #[test]
+    fn settings_override_the_url() {
+        let settings = config::Redis {
+            username: Some("writer".to_owned()),
+            password: Some(SecretString::from("new")),
+            ..settings()
+        };
+        let target = target(&settings, "redis://old:old@host").unwrap();
+        assert_eq!(target.username.as_deref(), Some("writer"));
+        assert_eq!(target.password.as_deref(), Some("new"));
+    }
+
+    #[test]
+    fn a_bad_authority_file_is_named() {
+        let settings = config::Redis {
+            ca_file: Some(PathBuf::from("/nonexistent/ca.pem")),
+            ..settings()
+        };
+        let message = target(&settings, "rediss://host").unwrap_err().to_string();
+        assert!(message.contains("/nonexistent/ca.pem"), "{message}");
+        assert!(target(&settings, "redis://host").is_ok(), "only TLS needs it");
+    }
+}

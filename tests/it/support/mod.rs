@@ -1,0 +1,24 @@
+//! What the integration tests share: real servers, a real binary, a proxy that misbehaves, and waiting.
+//!
+//! Everything started here is stopped by its own process id when dropped. Nothing sleeps for a fixed
+//! time: tests wait for what they want to see.
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::allow_attributes,
+    reason = "each test uses the part that it needs"
+)]
+
+mod holdfast;
+mod ports;
+mod proxy;
+mod redis;
+mod signals;
+mod wait;
+
+pub(crate) use holdfast::Holdfast;
+pub(crate) use ports::{free_port, free_ports};
+pub(crate) use proxy::Proxy;
+pub(crate) use redis::TestRedis;
+pub(crate) use signals::{exists, signal};
+pub(crate) use wait::{holds, wait_until};

@@ -1,0 +1,137 @@
+//! A private Redis server for one test: append-only file on, no persistence surprises, killed on drop.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::{free_port, signal};
+
+/// A server on a loopback port of its own. `HOLDFAST_TEST_REDIS` names another binary to test with.
+pub(crate) struct TestRedis {
+    dir: TempDir,
+    port: u16,
+    arguments: Vec<String>,
+    process: Option<Child>,
+}
+
+impl TestRedis {
+    /// A server with an append-only file and noeviction.
+    pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same with further command-line arguments, for example `["--maxmemory", "8mb"]`.
+    pub(crate) fn with(arguments: &[&str]) -> Self {
+        let mut server = Self {
+            dir: tempfile::tempdir().unwrap(),
+            port: free_port(),
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            process: None,
+        };
+        server.launch();
+        server
+    }
+
+    /// Starts the server again on the same port and data; waits until it answers.
+    pub(crate) fn restart(&mut self) {
+        self.kill9();
+        self.launch();
+    }
+
+    /// Stops it as a power cut of the process would. Nothing it acknowledged is lost.
+    pub(crate) fn kill9(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    /// SIGSTOP: alive, connected, silent.
+    pub(crate) fn pause(&self) {
+        assert!(signal(self.pid(), "STOP"));
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&self) {
+        assert!(signal(self.pid(), "CONT"));
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the server runs").id()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Where its socket is, besides the port.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join("redis.sock")
+    }
+
+    pub(crate) fn config_set(&self, name: &str, value: &str) {
+        assert_eq!(self.cli(&["CONFIG", "SET", name, value]), "OK");
+    }
+
+    /// One command over a connection of its own; the reply as `redis-cli` prints it, without a final newline.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string()])
+            .args(arguments)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    fn launch(&mut self) {
+        let program = std::env::var("HOLDFAST_TEST_REDIS").unwrap_or_else(|_| "redis-server".to_owned());
+        let process = Command::new(program)
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"])
+            .args(["--unixsocket", "redis.sock", "--dir", ".", "--logfile", "redis.log"])
+            .args(&self.arguments)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.process = Some(process);
+        let start = Instant::now();
+        while !self.answers() {
+            let log = || std::fs::read_to_string(self.dir.path().join("redis.log")).unwrap_or_default();
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "no answer from redis-server\n{}",
+                log()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Any reply but LOADING: a server with a password answers NOAUTH.
+    fn answers(&self) -> bool {
+        let Ok(mut connection) = TcpStream::connect(("127.0.0.1", self.port)) else {
+            return false;
+        };
+        let mut reply = [0; 8];
+        connection.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        connection.write_all(b"PING\r\n").is_ok()
+            && connection.read_exact(&mut reply[..5]).is_ok()
+            && !reply.starts_with(b"-LOAD")
+    }
+}
+
+impl Drop for TestRedis {
+    fn drop(&mut self) {
+        self.kill9();
+    }
+}
