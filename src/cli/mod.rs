@@ -1,1 +1,3 @@
-//! (skeleton)
+//! The command line: what each command of `holdfast` does.
+
+pub mod config;

@@ -1,22 +1,32 @@
 //! Every setting of the service: one struct per section, each field with its unit and default.
 //!
 //! Values come from the built-in defaults, then `config/holdfast.toml`, then the file named by `--config`,
-//! then the environment (`HOLDFAST_<SECTION>__<KEY>`); see [`load`].
+//! then the environment (`HOLDFAST_<SECTION>__<KEY>`); see [`load()`]. The structs are the only list of
+//! settings: names, documentation and the messages about misspelt ones are derived from them.
 
-pub mod load;
+mod defaults;
+mod environment;
+mod file;
+mod load;
 mod origin;
 mod problems;
+mod rules;
+mod secret;
+
+pub use load::{Loaded, environment, load};
+pub use origin::{Origin, Setting, describe};
+pub use problems::ConfigError;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::units::{Period, Size};
 
 /// All settings.
-#[derive(Debug, Clone, Deserialize, Default)]
+#[derive(Debug, Clone, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where the events are kept.
@@ -37,15 +47,17 @@ pub struct Config {
     pub log: Log,
 }
 
-/// The Redis deployment that holds the events.
-#[derive(Debug, Clone, Deserialize)]
+/// The Redis deployment that holds the events. Its `Debug` and serialised forms never show a password.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Redis {
     /// `embedded`, `redis://`, `rediss://`, `redis-sentinel://`, `redis-cluster://` or `redis+unix://`.
+    #[serde(serialize_with = "secret::serialize_url")]
     pub url: String,
     /// ACL user; overrides the one in the URL.
     pub username: Option<String>,
     /// Password; overrides the one in the URL.
+    #[serde(serialize_with = "secret::serialize_masked")]
     pub password: Option<SecretString>,
     /// PEM file with the authorities trusted for `rediss://`; the system's where absent.
     pub ca_file: Option<PathBuf>,
@@ -62,7 +74,7 @@ pub struct Redis {
 }
 
 /// The private Redis server that Holdfast starts and supervises.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Embedded {
     /// Where its append-only file, socket, log and lock live.
@@ -76,7 +88,7 @@ pub struct Embedded {
 }
 
 /// Taking events in over HTTP.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Intake {
     /// Address and port to listen on.
@@ -98,7 +110,7 @@ pub struct Intake {
 }
 
 /// Metrics and health.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     /// Address and port to listen on.
@@ -110,7 +122,7 @@ pub struct Admin {
 }
 
 /// Sending to subscribers.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Delivery {
     /// How long a direct delivery waits for a free slot before it is parked.
@@ -130,7 +142,7 @@ pub struct Delivery {
 }
 
 /// Retries.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retry {
     /// The wait period: from a failure to the first probe.
@@ -152,7 +164,7 @@ pub struct Retry {
 }
 
 /// The loops of a worker.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Worker {
     /// First part of this worker's name; the host name where absent. A random part is added at each start.
@@ -184,7 +196,7 @@ pub struct Worker {
 }
 
 /// Logs, on standard error.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
     /// `auto` (pretty on a terminal, JSON otherwise), `pretty` or `json`.
@@ -194,7 +206,7 @@ pub struct Log {
 }
 
 /// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Pretty on a terminal, JSON otherwise.
@@ -204,114 +216,4 @@ pub enum LogFormat {
     Pretty,
     /// One JSON object a line.
     Json,
-}
-
-impl Default for Redis {
-    fn default() -> Self {
-        Self {
-            url: "embedded".to_owned(),
-            username: None,
-            password: None,
-            ca_file: None,
-            prefix: "holdfast".to_owned(),
-            partitions: 1,
-            command_timeout: Period::from_secs(5),
-            pool: 2,
-            allow_embedded: false,
-        }
-    }
-}
-
-impl Default for Embedded {
-    fn default() -> Self {
-        Self {
-            data_dir: PathBuf::from("holdfast-data"),
-            server: None,
-            max_memory: None,
-            fsync: "everysec".to_owned(),
-        }
-    }
-}
-
-impl Default for Intake {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
-            wait: Period::from_secs(5),
-            max_waiting: 1024,
-            max_waiting_bytes: Size(64 << 20),
-            max_body: Size(1 << 20),
-            read_timeout: Period::from_secs(10),
-            memory_warn: 0.6,
-            memory_refuse: 0.8,
-        }
-    }
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([0, 0, 0, 0], 9090)),
-            max_subscription_labels: 200,
-            refresh: Period::from_secs(5),
-        }
-    }
-}
-
-impl Default for Delivery {
-    fn default() -> Self {
-        Self {
-            direct_wait: Period::from_secs(1),
-            connect_timeout: Period::from_secs(5),
-            timeout: Period::from_secs(10),
-            max_in_flight: 16,
-            pod_max_in_flight: 512,
-            pod_max_bytes: Size(32 << 20),
-            idle_connection: Period::from_secs(3),
-        }
-    }
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self {
-            delay: Period::from_secs(5),
-            backoff: 2.0,
-            max_delay: Period::from_secs(60),
-            jitter: 0.2,
-            max_attempts: 0,
-            refused_attempts: 5,
-            retry_after_min: Period::from_secs(1),
-            retry_after_max: Period::from_secs(15 * 60),
-        }
-    }
-}
-
-impl Default for Worker {
-    fn default() -> Self {
-        Self {
-            name: None,
-            read_batch: 512,
-            max_events: 4096,
-            read_block: Period::from_secs(2),
-            max_drains: 1024,
-            heartbeat: Period::from_secs(2),
-            dead_after: Period::from_secs(10),
-            sweep: Period::from_secs(5),
-            registry_refresh: Period::from_millis(750),
-            scheduler_sleep: Period::from_secs(2),
-            audit: Period::from_secs(60),
-            drain_delay: Period::from_secs(5),
-            shutdown_deadline: Period::from_secs(20),
-        }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            format: LogFormat::Auto,
-            level: "info".to_owned(),
-        }
-    }
 }

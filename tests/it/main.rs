@@ -1,7 +1,9 @@
-//! The integration tests: one binary, real servers, no mocks.
+//! The integration tests, in one binary: linked once; real servers, no mocks.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
+mod config;
 mod embedded;
+mod layers;
 mod probe;
 mod redis_connection;
 mod sink;

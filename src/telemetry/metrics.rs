@@ -1,0 +1,443 @@
+//! Every metric: its name, meaning and buckets, and one typed function to record it.
+//!
+//! Called from everywhere but `domain`. This is the only file that names a metric (clippy refuses the macros
+//! elsewhere). Before [`super::install`] the functions do nothing. Counters and histograms of the hot path are
+//! looked up once; gauges are not, since one that idles is dropped and a kept handle would write to nowhere.
+#![expect(clippy::disallowed_macros, reason = "the one file in which metrics are named")]
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use metrics::{Counter, Histogram, Unit, counter, gauge, histogram};
+
+use super::labels::{DeliveryResult, IntakeRefusal, Outcome, Path, Reason, RedisErrorKind};
+use super::subscriptions::Standing;
+
+const EVENTS_ACCEPTED: &str = "holdfast_events_accepted_total";
+const EVENTS_SETTLED: &str = "holdfast_events_settled_total";
+const DELIVERY_ATTEMPTS: &str = "holdfast_delivery_attempts_total";
+const DELIVERIES: &str = "holdfast_deliveries_total";
+const REDELIVERIES: &str = "holdfast_redeliveries_total";
+const WAKEUPS: &str = "holdfast_wakeups_total";
+const RECLAIMED: &str = "holdfast_reclaimed_total";
+const INTAKE_REFUSED: &str = "holdfast_intake_refused_total";
+const REDIS_ERRORS: &str = "holdfast_redis_errors_total";
+const DESTINATION_BLOCKED: &str = "holdfast_destination_blocked_total";
+const DELIVERY_DURATION: &str = "holdfast_delivery_duration_seconds";
+const END_TO_END_LATENCY: &str = "holdfast_end_to_end_latency_seconds";
+const REINJECTION_LATENESS: &str = "holdfast_reinjection_lateness_seconds";
+const REDIS_COMMAND_DURATION: &str = "holdfast_redis_command_duration_seconds";
+const MATCH_DURATION: &str = "holdfast_match_duration_seconds";
+const STREAM_LAG: &str = "holdfast_stream_lag";
+const STREAM_PENDING: &str = "holdfast_stream_pending";
+const PARKED: &str = "holdfast_parked";
+const OLDEST_AGE: &str = "holdfast_oldest_age_seconds";
+const CIRCUIT_STATE: &str = "holdfast_circuit_state";
+const IN_FLIGHT: &str = "holdfast_in_flight";
+const DEAD_LETTERS: &str = "holdfast_dead_letters";
+const REDIS_MEMORY_RATIO: &str = "holdfast_redis_memory_ratio";
+const REDIS_DURABILITY: &str = "holdfast_redis_durability_info";
+const BUILD_INFO: &str = "holdfast_build_info";
+
+/// What a metric is; a histogram with its buckets in seconds.
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    Histogram(&'static [f64]),
+}
+
+use Kind::{Counter as C, Gauge as G, Histogram as H};
+
+/// One subscriber's answer: a fast local one to the longest deadline.
+const REQUEST: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+/// From milliseconds on the direct path to an outage of days.
+const LATENCY: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0,
+    14_400.0, 86_400.0,
+];
+const LATENESS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+const REDIS: &[f64] = &[
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0,
+];
+const MATCH: &[f64] = &[
+    0.000_001,
+    0.000_002_5,
+    0.000_005,
+    0.000_01,
+    0.000_02,
+    0.000_05,
+    0.0001,
+    0.001,
+    0.01,
+];
+
+/// Name, kind, unit and meaning of every metric.
+pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
+    (
+        EVENTS_ACCEPTED,
+        C,
+        Unit::Count,
+        "Events taken in and written to the event stream by this pod.",
+    ),
+    (
+        EVENTS_SETTLED,
+        C,
+        Unit::Count,
+        "Events acknowledged by this pod after each delivery was sent, parked or given up.",
+    ),
+    (
+        DELIVERY_ATTEMPTS,
+        C,
+        Unit::Count,
+        "Requests to subscribers, by what they came to and why.",
+    ),
+    (
+        DELIVERIES,
+        C,
+        Unit::Count,
+        "Deliveries that reached a resting place: delivered, parked or dead-lettered.",
+    ),
+    (
+        REDELIVERIES,
+        C,
+        Unit::Count,
+        "Due subscriptions re-injected into the redelivery stream by this pod.",
+    ),
+    (
+        WAKEUPS,
+        C,
+        Unit::Count,
+        "Wake-ups brought forward because a subscriber that was behind answered.",
+    ),
+    (RECLAIMED, C, Unit::Count, "Entries taken over from dead workers."),
+    (
+        INTAKE_REFUSED,
+        C,
+        Unit::Count,
+        "Events not taken in, by reason; the sender was told.",
+    ),
+    (
+        REDIS_ERRORS,
+        C,
+        Unit::Count,
+        "Redis commands that failed, by operation and kind.",
+    ),
+    (
+        DESTINATION_BLOCKED,
+        C,
+        Unit::Count,
+        "Requests not sent because the destination's address is not allowed.",
+    ),
+    (
+        DELIVERY_DURATION,
+        H(REQUEST),
+        Unit::Seconds,
+        "Time of one request to a subscriber, from connect to the last byte.",
+    ),
+    (
+        END_TO_END_LATENCY,
+        H(LATENCY),
+        Unit::Seconds,
+        "Time from an event's arrival to its delivery, by path.",
+    ),
+    (
+        REINJECTION_LATENESS,
+        H(LATENESS),
+        Unit::Seconds,
+        "Time between a wake-up's due time and its re-injection.",
+    ),
+    (
+        REDIS_COMMAND_DURATION,
+        H(REDIS),
+        Unit::Seconds,
+        "Time of one Redis operation, by operation.",
+    ),
+    (
+        MATCH_DURATION,
+        H(MATCH),
+        Unit::Seconds,
+        "Time to match one event against all subscriptions.",
+    ),
+    (
+        STREAM_LAG,
+        G,
+        Unit::Count,
+        "Events written and not yet read. The same on every pod: use max, not sum.",
+    ),
+    (
+        STREAM_PENDING,
+        G,
+        Unit::Count,
+        "Events read and not yet settled, on all pods. Use max, not sum.",
+    ),
+    (
+        PARKED,
+        G,
+        Unit::Count,
+        "Deliveries in a subscription's retry queue. Use max over pods, not sum.",
+    ),
+    (
+        OLDEST_AGE,
+        G,
+        Unit::Seconds,
+        "Age of the oldest undelivered event, in the stream or a retry queue. Use max.",
+    ),
+    (
+        CIRCUIT_STATE,
+        G,
+        Unit::Count,
+        "0 closed, 1 draining, 2 open, 3 suspended. Use max over pods.",
+    ),
+    (
+        IN_FLIGHT,
+        G,
+        Unit::Count,
+        "Requests to subscribers in flight in this pod.",
+    ),
+    (
+        DEAD_LETTERS,
+        G,
+        Unit::Count,
+        "Dead letters kept. Use max over pods, not sum.",
+    ),
+    (
+        REDIS_MEMORY_RATIO,
+        G,
+        Unit::Count,
+        "Redis' used memory over its limit, 0 to 1; 0 without a limit. Use max.",
+    ),
+    (
+        REDIS_DURABILITY,
+        G,
+        Unit::Count,
+        "Always 1; the labels say how Redis keeps its data.",
+    ),
+    (BUILD_INFO, G, Unit::Count, "Always 1; the labels say what runs."),
+];
+
+static HANDLES: OnceLock<Handles> = OnceLock::new();
+static SENDING: AtomicI64 = AtomicI64::new(0);
+
+/// Counters and histograms whose labels are known; made once the recorder is in place, so that each counter
+/// is there as 0 before its first increment and rates miss nothing.
+struct Handles {
+    accepted: Counter,
+    settled: Counter,
+    attempts: Vec<OnceLock<Counter>>,
+    deliveries: Vec<Counter>,
+    redeliveries: Counter,
+    wakeups: Counter,
+    reclaimed: Counter,
+    refused: Vec<Counter>,
+    blocked: Counter,
+    duration: Histogram,
+    latency: Vec<Histogram>,
+    lateness: Histogram,
+    matching: Histogram,
+}
+
+/// Looks the handles up; once, after the recorder was set.
+pub(super) fn prepare() {
+    HANDLES.get_or_init(|| Handles {
+        accepted: counter!(EVENTS_ACCEPTED),
+        settled: counter!(EVENTS_SETTLED),
+        attempts: vec![OnceLock::new(); Outcome::ALL.len() * Reason::ALL.len()],
+        deliveries: DeliveryResult::ALL
+            .iter()
+            .map(|result| counter!(DELIVERIES, "result" => result.as_str()))
+            .collect(),
+        redeliveries: counter!(REDELIVERIES),
+        wakeups: counter!(WAKEUPS),
+        reclaimed: counter!(RECLAIMED),
+        refused: IntakeRefusal::ALL
+            .iter()
+            .map(|reason| counter!(INTAKE_REFUSED, "reason" => reason.as_str()))
+            .collect(),
+        blocked: counter!(DESTINATION_BLOCKED),
+        duration: histogram!(DELIVERY_DURATION),
+        latency: Path::ALL
+            .iter()
+            .map(|path| histogram!(END_TO_END_LATENCY, "path" => path.as_str()))
+            .collect(),
+        lateness: histogram!(REINJECTION_LATENESS),
+        matching: histogram!(MATCH_DURATION),
+    });
+}
+
+fn count(pick: impl FnOnce(&'static Handles) -> Option<&'static Counter>, n: u64) {
+    if let Some(counter) = HANDLES.get().and_then(pick) {
+        counter.increment(n);
+    }
+}
+
+fn record(pick: impl FnOnce(&'static Handles) -> Option<&'static Histogram>, took: Duration) {
+    if let Some(histogram) = HANDLES.get().and_then(pick) {
+        histogram.record(took);
+    }
+}
+
+/// `n` events were written to the event stream.
+pub fn events_accepted(n: u64) {
+    count(|h| Some(&h.accepted), n);
+}
+
+/// `n` events were acknowledged.
+pub fn events_settled(n: u64) {
+    count(|h| Some(&h.settled), n);
+}
+
+/// One request to a subscriber ended after `took`.
+pub fn delivery_attempt(outcome: Outcome, reason: Reason, took: Duration) {
+    let cell = outcome as usize * Reason::ALL.len() + reason as usize;
+    let name = || counter!(DELIVERY_ATTEMPTS, "outcome" => outcome.as_str(), "reason" => reason.as_str());
+    count(|h| h.attempts.get(cell).map(|cell| cell.get_or_init(name)), 1);
+    record(|h| Some(&h.duration), took);
+}
+
+/// `n` deliveries ended up at `result`.
+pub fn deliveries(result: DeliveryResult, n: u64) {
+    count(|h| h.deliveries.get(result as usize), n);
+}
+
+/// `n` due subscriptions were re-injected.
+pub fn redeliveries(n: u64) {
+    count(|h| Some(&h.redeliveries), n);
+}
+
+/// `n` wake-ups were brought forward by a success.
+pub fn wakeups(n: u64) {
+    count(|h| Some(&h.wakeups), n);
+}
+
+/// `n` entries of a dead worker were taken over.
+pub fn reclaimed(n: u64) {
+    count(|h| Some(&h.reclaimed), n);
+}
+
+/// One event was not taken in.
+pub fn intake_refused(reason: IntakeRefusal) {
+    count(|h| h.refused.get(reason as usize), 1);
+}
+
+/// One request was not sent because its address is not allowed.
+pub fn destination_blocked() {
+    count(|h| Some(&h.blocked), 1);
+}
+
+/// The Redis operation `op` (a script's or command's name) failed.
+pub fn redis_error(op: &'static str, kind: RedisErrorKind) {
+    counter!(REDIS_ERRORS, "op" => op, "kind" => kind.as_str()).increment(1);
+}
+
+/// The Redis operation `op` was answered after `took`.
+pub fn redis_command(op: &'static str, took: Duration) {
+    histogram!(REDIS_COMMAND_DURATION, "op" => op).record(took);
+}
+
+/// An event reached a subscriber `age` after it arrived.
+pub fn end_to_end_latency(path: Path, age: Duration) {
+    record(|h| h.latency.get(path as usize), age);
+}
+
+/// A subscription was re-injected `late` after it was due.
+pub fn reinjection_lateness(late: Duration) {
+    record(|h| Some(&h.lateness), late);
+}
+
+/// One event was matched against all subscriptions.
+pub fn event_matched(took: Duration) {
+    record(|h| Some(&h.matching), took);
+}
+
+/// Counts one request in flight for as long as it is held.
+#[derive(Debug)]
+pub struct InFlight(());
+
+/// A request to a subscriber starts; drop the guard when it ended, however it did.
+#[must_use]
+pub fn in_flight() -> InFlight {
+    SENDING.fetch_add(1, Ordering::Relaxed);
+    InFlight(())
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        SENDING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Events written and not yet read, over all partitions.
+pub fn set_stream_lag(events: u64) {
+    set(STREAM_LAG, events);
+}
+
+/// Events read and not yet settled, over all partitions.
+pub fn set_stream_pending(events: u64) {
+    set(STREAM_PENDING, events);
+}
+
+/// Age of the oldest event in the stream; zero when it is empty.
+pub fn set_stream_oldest_age(age: Duration) {
+    gauge!(OLDEST_AGE, "stage" => "stream").set(age);
+}
+
+/// Dead letters kept, over all partitions.
+pub fn set_dead_letters(letters: u64) {
+    set(DEAD_LETTERS, letters);
+}
+
+/// Used memory over the limit, 0 to 1; 0 without a limit.
+pub fn set_redis_memory_ratio(ratio: f64) {
+    gauge!(REDIS_MEMORY_RATIO).set(ratio);
+}
+
+/// How Redis keeps its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Durability {
+    /// Whether the append-only file is on.
+    pub append_only: bool,
+    /// `appendfsync`.
+    pub fsync: String,
+    /// `maxmemory-policy`.
+    pub eviction: String,
+    /// `min-replicas-to-write`.
+    pub min_replicas: u32,
+}
+
+/// Tells how Redis keeps its data.
+pub fn set_redis_durability(durability: &Durability) {
+    gauge!(
+        REDIS_DURABILITY,
+        "append_only" => if durability.append_only { "yes" } else { "no" },
+        "fsync" => durability.fsync.clone(),
+        "eviction" => durability.eviction.clone(),
+        "min_replicas" => durability.min_replicas.to_string(),
+    )
+    .set(1.0);
+}
+
+/// How one subscription (or `other`) stands; called by [`super::subscriptions`], which bounds the labels.
+pub(super) fn set_subscription(label: &str, standing: &Standing) {
+    let label = label.to_owned();
+    gauge!(PARKED, "subscription" => label.clone()).set(precise(standing.parked));
+    gauge!(OLDEST_AGE, "stage" => "retry", "subscription" => label.clone()).set(standing.oldest);
+    gauge!(CIRCUIT_STATE, "subscription" => label).set(f64::from(standing.circuit as u32));
+}
+
+/// Refreshes the gauges that this process owns, so that they never idle away.
+pub(super) fn set_own_gauges() {
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    gauge!(IN_FLIGHT).set(precise(u64::try_from(SENDING.load(Ordering::Relaxed)).unwrap_or(0)));
+}
+
+fn set(name: &'static str, value: u64) {
+    gauge!(name).set(precise(value));
+}
+
+/// Gauges are floating point: exact up to 2^53.
+fn precise(value: u64) -> f64 {
+    value as f64
+}
