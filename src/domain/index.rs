@@ -2,7 +2,7 @@
 //!
 //! Workers build one whenever the subscriptions change and ask it for every event. Each subscription is filed
 //! under the values of one kind of filter, the one that the fewest others share; what a message's records
-//! say is looked up, and [`Filter::select`] decides on what was found. So the answer is always that of
+//! say is looked up, and `Filter::select` decides on what was found. So the answer is always that of
 //! `select`, whatever the filing.
 
 mod filing;
@@ -15,9 +15,6 @@ use super::records::Records;
 use super::resource;
 use super::subscription::Subscription;
 use filing::{Heading, Posting, Traits};
-
-#[cfg(doc)]
-use super::filter::Filter;
 
 /// The subscriptions, filed for matching.
 #[derive(Debug, Default)]
@@ -100,12 +97,7 @@ impl Index {
     /// it wants. Tens of microseconds at most for ten thousand subscriptions of which a handful match.
     #[must_use]
     pub fn matches(&self, message: &Message) -> Vec<Match> {
-        let mut found = Found::new(self.subscriptions.len());
-        match message.kind() {
-            Kind::Event => self.find_for_event(message.records(), &mut found),
-            Kind::MetricReport => self.find_for_report(message, &mut found),
-        }
-        found
+        self.candidates(message)
             .iter()
             .filter_map(|at| {
                 let subscription = self.subscriptions.get(at)?;
@@ -115,6 +107,16 @@ impl Index {
                 })
             })
             .collect()
+    }
+
+    /// Those that may want the message: all that do, and few that don't.
+    fn candidates(&self, message: &Message) -> Found {
+        let mut found = Found::new(self.subscriptions.len());
+        match message.kind() {
+            Kind::Event => self.find_for_event(message.records(), &mut found),
+            Kind::MetricReport => self.find_for_report(message, &mut found),
+        }
+        found
     }
 
     fn find_for_event(&self, records: &[Record], found: &mut Found) {

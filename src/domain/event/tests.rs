@@ -96,6 +96,10 @@ fn odd_shapes_of_events_have_their_records(#[case] text: &str, #[case] count: us
 #[case(r#"{"Events":null}"#, 0)]
 #[case(r#"{"Events":[{}],"Id":1e999,"Name":["\u0000"]}"#, 1)]
 #[case(r#"{"Events":[{"EventId":1,"MessageId":4711,"EventType":{},"Severity":[]}]}"#, 1)]
+#[case(
+    r##"{"Events":[{}],"MetricValues":[],"@odata.type":"#MetricReport.v1_0_0.MetricReport"}"##,
+    1
+)]
 fn next_to_nothing_is_accepted(#[case] text: &str, #[case] records: usize) {
     let message = parse(text);
     assert_eq!(message.kind(), Kind::Event);

@@ -69,12 +69,17 @@ fn a_large_site() -> Vec<Arc<Subscription>> {
 }
 
 #[test]
-fn few_of_many_are_found() {
+fn few_of_many_are_found_and_asked() {
     let index = Index::new(a_large_site());
     let message = Message::parse(samples::PLAIN.into()).expect("an event");
     let found = index.matches(&message);
     let ids: Vec<&str> = found.iter().map(|one| one.subscription.id.as_str()).collect();
     assert_eq!(ids, ["s1", "s9", "s3009", "s6009", "s9009"]);
+    assert_eq!(
+        index.candidates(&message).iter().count(),
+        ids.len(),
+        "the others are not even asked"
+    );
 }
 
 /// Prints what one match costs; run it in a release build to see the figure that the design asks for (20 µs).
