@@ -12,7 +12,10 @@ impl Limit {
     /// A limit that may grow to `most` (at least 1).
     #[must_use]
     pub fn new(most: u32) -> Self {
-        Self { now: 1, most: most.max(1) }
+        Self {
+            now: 1,
+            most: most.max(1),
+        }
     }
 
     /// Requests allowed at once now.

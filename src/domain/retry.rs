@@ -36,7 +36,10 @@ impl RetryPolicy {
         self.policy = policy;
         self.delay = overrides.delay.map_or(self.delay, |period| period.0);
         self.backoff = overrides.backoff.unwrap_or(self.backoff).max(1.0);
-        self.max_delay = overrides.max_delay.map_or(self.max_delay, |period| period.0).max(self.delay);
+        self.max_delay = overrides
+            .max_delay
+            .map_or(self.max_delay, |period| period.0)
+            .max(self.delay);
         self.max_attempts = overrides.max_attempts.unwrap_or(self.max_attempts);
         if policy == DeliveryRetryPolicy::RetryForever {
             self.backoff = 1.0;
@@ -77,7 +80,11 @@ impl RetryPolicy {
             DeliveryRetryPolicy::TerminateAfterRetries => End::Remove,
             DeliveryRetryPolicy::SuspendRetries => End::Suspend,
         };
-        let most = if self.max_attempts == 0 { REDFISH_ATTEMPTS } else { self.max_attempts };
+        let most = if self.max_attempts == 0 {
+            REDFISH_ATTEMPTS
+        } else {
+            self.max_attempts
+        };
         (attempts >= most).then_some(end)
     }
 }
@@ -122,11 +129,23 @@ mod tests {
 
     #[test]
     fn retry_forever_is_constant_and_overrides_apply() {
-        let overrides = RetryOverrides { delay: Some(Period::from_secs(1)), ..RetryOverrides::default() };
+        let overrides = RetryOverrides {
+            delay: Some(Period::from_secs(1)),
+            ..RetryOverrides::default()
+        };
         let policy = POLICY.with(DeliveryRetryPolicy::RetryForever, &overrides);
         assert_eq!(policy.wait(7, 0.5).as_secs(), 1);
-        let long = RetryOverrides { delay: Some(Period::from_secs(300)), ..RetryOverrides::default() };
-        assert_eq!(POLICY.with(DeliveryRetryPolicy::RetryForever, &long).wait(0, 0.5).as_secs(), 300);
+        let long = RetryOverrides {
+            delay: Some(Period::from_secs(300)),
+            ..RetryOverrides::default()
+        };
+        assert_eq!(
+            POLICY
+                .with(DeliveryRetryPolicy::RetryForever, &long)
+                .wait(0, 0.5)
+                .as_secs(),
+            300
+        );
     }
 
     #[test]
@@ -141,10 +160,19 @@ mod tests {
     fn only_the_finite_policies_end_a_subscription() {
         assert_eq!(POLICY.ends_after(1_000_000), None);
         let suspend = POLICY.with(DeliveryRetryPolicy::SuspendRetries, &RetryOverrides::default());
-        assert_eq!((suspend.ends_after(3), suspend.ends_after(4)), (None, Some(End::Suspend)));
-        let overrides = RetryOverrides { max_attempts: Some(2), ..RetryOverrides::default() };
+        assert_eq!(
+            (suspend.ends_after(3), suspend.ends_after(4)),
+            (None, Some(End::Suspend))
+        );
+        let overrides = RetryOverrides {
+            max_attempts: Some(2),
+            ..RetryOverrides::default()
+        };
         let terminate = POLICY.with(DeliveryRetryPolicy::TerminateAfterRetries, &overrides);
-        assert_eq!((terminate.ends_after(1), terminate.ends_after(2)), (None, Some(End::Remove)));
+        assert_eq!(
+            (terminate.ends_after(1), terminate.ends_after(2)),
+            (None, Some(End::Remove))
+        );
         assert_eq!(terminate.attempts_of_a_delivery(), 0);
     }
 }

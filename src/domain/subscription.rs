@@ -157,9 +157,17 @@ impl Subscription {
     /// The destination as logs and messages show it: without user, password, query and fragment.
     #[must_use]
     pub fn shown_destination(&self) -> String {
-        let port = self.destination.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let port = self
+            .destination
+            .port()
+            .map(|port| format!(":{port}"))
+            .unwrap_or_default();
         let host = self.destination.host_str().unwrap_or_default();
-        format!("{}://{host}{port}{}", self.destination.scheme(), self.destination.path())
+        format!(
+            "{}://{host}{port}{}",
+            self.destination.scheme(),
+            self.destination.path()
+        )
     }
 
     /// Whether its deliveries are only kept.

@@ -88,7 +88,13 @@ impl Answer {
     /// Whether the deadline passed: the in-flight limit is halved.
     #[must_use]
     pub fn timed_out(&self) -> bool {
-        matches!(self, Self::None { failure: Failure::Timeout, .. })
+        matches!(
+            self,
+            Self::None {
+                failure: Failure::Timeout,
+                ..
+            }
+        )
     }
 
     /// A short text for operators: `HTTP 503`, `connection refused: …`.
@@ -122,11 +128,23 @@ mod tests {
 
     #[test]
     fn every_status_has_its_judgement() {
-        let judge = |code| Answer::Status { code, retry_after: None }.judge();
+        let judge = |code| {
+            Answer::Status {
+                code,
+                retry_after: None,
+            }
+            .judge()
+        };
         for (codes, judgement) in [
             (&[200, 201, 202, 204, 299][..], Judgement::Delivered),
-            (&[301, 302, 307, 308, 304, 400, 401, 403, 404, 409, 411, 413, 422, 451][..], Judgement::Refused),
-            (&[408, 425, 429, 500, 502, 503, 504, 599, 100, 101, 999][..], Judgement::Unavailable),
+            (
+                &[301, 302, 307, 308, 304, 400, 401, 403, 404, 409, 411, 413, 422, 451][..],
+                Judgement::Refused,
+            ),
+            (
+                &[408, 425, 429, 500, 502, 503, 504, 599, 100, 101, 999][..],
+                Judgement::Unavailable,
+            ),
             (&[410][..], Judgement::Gone),
         ] {
             for code in codes {
@@ -137,7 +155,10 @@ mod tests {
 
     #[test]
     fn no_answer_is_never_the_events_fault() {
-        let answer = Answer::None { failure: Failure::Tls, detail: "expired".to_owned() };
+        let answer = Answer::None {
+            failure: Failure::Tls,
+            detail: "expired".to_owned(),
+        };
         assert_eq!(answer.judge(), Judgement::Unavailable);
         assert_eq!(answer.describe(), "tls: expired");
     }

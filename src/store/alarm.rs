@@ -52,6 +52,10 @@ mod tests {
             alarm.ring_in(-1);
             alarm.ring_in(20);
         });
-        assert!(started.elapsed() < Duration::from_secs(30), "slept {:?}", started.elapsed());
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "slept {:?}",
+            started.elapsed()
+        );
     }
 }

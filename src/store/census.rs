@@ -175,8 +175,11 @@ impl Partition {
     /// When Redis can't be reached.
     pub async fn troubled(&self) -> Result<BTreeSet<String>, StoreError> {
         let client = self.connection.client();
-        let waiting: Vec<String> =
-            measured("ZRANGE", client.zrange(self.keys.wakeups(), 0, -1, None, false, None, false)).await?;
+        let waiting: Vec<String> = measured(
+            "ZRANGE",
+            client.zrange(self.keys.wakeups(), 0, -1, None, false, None, false),
+        )
+        .await?;
         Ok(waiting.into_iter().chain(self.behind().await?).collect())
     }
 }
@@ -206,7 +209,10 @@ impl Census {
     /// Adds what another partition holds: counts are summed, the rest is that of the worse one.
     fn add(&mut self, other: Self) {
         self.parked += other.parked;
-        if other.oldest.is_some_and(|theirs| self.oldest.is_none_or(|ours| theirs < ours)) {
+        if other
+            .oldest
+            .is_some_and(|theirs| self.oldest.is_none_or(|ours| theirs < ours))
+        {
             self.oldest = other.oldest;
             self.attempts = other.attempts;
         }

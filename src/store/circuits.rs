@@ -88,7 +88,11 @@ impl Partition {
     /// When Redis can't be reached.
     pub async fn tombstones(&self) -> Result<Vec<String>, StoreError> {
         let client = self.connection.client();
-        measured("ZRANGE", client.zrange(self.keys.removed(), 0, -1, None, false, None, false)).await
+        measured(
+            "ZRANGE",
+            client.zrange(self.keys.removed(), 0, -1, None, false, None, false),
+        )
+        .await
     }
 
     /// Drops tombstones older than `before_ms` (milliseconds since the epoch).
@@ -97,7 +101,11 @@ impl Partition {
     /// When Redis can't be reached.
     pub async fn sweep_tombstones(&self, before_ms: i64) -> Result<u64, StoreError> {
         let client = self.connection.client();
-        measured("ZREMRANGEBYSCORE", client.zremrangebyscore(self.keys.removed(), "-inf", before_ms)).await
+        measured(
+            "ZREMRANGEBYSCORE",
+            client.zremrangebyscore(self.keys.removed(), "-inf", before_ms),
+        )
+        .await
     }
 
     /// Repairs subscriptions whose queue nothing would wake; answers how many it had to.

@@ -43,6 +43,12 @@ pub enum FirstConnect {
 #[derive(Clone)]
 pub struct Connection(Arc<Shared>);
 
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Connection").field(&self.url()).finish()
+    }
+}
+
 struct Shared {
     settings: Settings,
     pool: Vec<Client>,

@@ -59,9 +59,15 @@ impl Partition {
     pub async fn dead_letter(&self, id: StreamId) -> Result<Option<DeadLetter>, StoreError> {
         let text = id.to_string();
         let client = self.connection.client();
-        let rows: Vec<Value> =
-            measured("XRANGE", client.xrange(self.keys.dead(), text.as_str(), text.as_str(), None)).await?;
-        rows.into_iter().next().map(|row| Ok(read(&parse_entry(row, 0)?))).transpose()
+        let rows: Vec<Value> = measured(
+            "XRANGE",
+            client.xrange(self.keys.dead(), text.as_str(), text.as_str(), None),
+        )
+        .await?;
+        rows.into_iter()
+            .next()
+            .map(|row| Ok(read(&parse_entry(row, 0)?)))
+            .transpose()
     }
 
     /// Puts a dead letter back to work, in one step.
@@ -69,7 +75,9 @@ impl Partition {
     /// # Errors
     /// When Redis can't be reached or a key has the wrong type.
     pub async fn replay(&self, id: StreamId) -> Result<Replayed, StoreError> {
-        let answer: Vec<Value> = self.call("replay", &SCRIPTS.replay, vec![id.to_string().into()]).await?;
+        let answer: Vec<Value> = self
+            .call("replay", &SCRIPTS.replay, vec![id.to_string().into()])
+            .await?;
         let state = answer.first().and_then(Value::as_string).unwrap_or_default();
         Ok(match state.as_str() {
             "replayed" => {
@@ -97,7 +105,12 @@ impl Partition {
 }
 
 fn read(entry: &Entry) -> DeadLetter {
-    let text = |name| entry.field(name).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default();
+    let text = |name| {
+        entry
+            .field(name)
+            .map(|value| String::from_utf8_lossy(value).into_owned())
+            .unwrap_or_default()
+    };
     let body = entry.field("body").cloned().unwrap_or_else(Bytes::new);
     DeadLetter {
         id: entry.id,

@@ -166,7 +166,8 @@ impl Partition {
         match kind.as_str() {
             "lost" => Ok(Fetched::Lost),
             "done" => {
-                self.alarm.ring_in(answer.next().and_then(|ms| ms.as_i64()).unwrap_or(-1));
+                self.alarm
+                    .ring_in(answer.next().and_then(|ms| ms.as_i64()).unwrap_or(-1));
                 Ok(Fetched::Done)
             }
             "empty" => Ok(Fetched::Empty),
@@ -232,7 +233,11 @@ impl Partition {
             failure.member.to_string().into(),
             millis(failure.wait).into(),
             millis(failure.floor).into(),
-            failure.status.map(|status| status.to_string()).unwrap_or_default().into(),
+            failure
+                .status
+                .map(|status| status.to_string())
+                .unwrap_or_default()
+                .into(),
             failure.max_attempts.into(),
             SUSPECT_AFTER.into(),
             failure.error.as_str().into(),
@@ -306,9 +311,13 @@ fn due(probe: bool, mut answer: impl Iterator<Item = Value>) -> Result<Fetched, 
         let body: Option<Bytes> = convert(cell())?;
         let tries: Option<String> = convert(cell())?;
         parked.push(Parked {
-            member: member.parse().map_err(|error| StoreError::answer("a member of a retry queue", &error))?,
+            member: member
+                .parse()
+                .map_err(|error| StoreError::answer("a member of a retry queue", &error))?,
             body,
-            attempts: tries.and_then(|tries| tries.split(' ').next()?.parse().ok()).unwrap_or(0),
+            attempts: tries
+                .and_then(|tries| tries.split(' ').next()?.parse().ok())
+                .unwrap_or(0),
         });
     }
     Ok(Fetched::Due {

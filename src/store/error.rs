@@ -8,6 +8,9 @@ use std::path::PathBuf;
 use fred::error::{Error as RedisError, ErrorKind};
 use url::Url;
 
+use crate::domain::ids::SubscriptionId;
+use crate::telemetry::labels::RedisErrorKind;
+
 /// A failure to reach, prepare or use Redis.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -30,6 +33,28 @@ pub enum StoreError {
     /// The settings or the server make it impossible to start; the text says what to change.
     #[error("{0}")]
     Setup(String),
+    /// Redis answered something that no version of Holdfast writes.
+    #[error("Redis answered {found}, where {wanted} was expected; is the prefix shared with another program?")]
+    Answer {
+        /// What was expected.
+        wanted: &'static str,
+        /// What came.
+        found: String,
+    },
+    /// The id of a new subscription is in use.
+    #[error("there is a subscription {0} already")]
+    Taken(SubscriptionId),
+    /// No such subscription.
+    #[error("there is no subscription {0}; see `holdfast subscriptions list`")]
+    Unknown(SubscriptionId),
+    /// A stored subscription can't be read.
+    #[error("the stored subscription {id} can't be read: {problem}; remove it, or mend its JSON in Redis")]
+    Subscription {
+        /// Which one.
+        id: SubscriptionId,
+        /// Where the JSON is wrong.
+        problem: String,
+    },
     /// The private server could not be started, reached or stopped.
     #[error("the embedded Redis server in {}: {problem}", dir.display())]
     Embedded {
@@ -44,6 +69,34 @@ impl StoreError {
     /// Names the operation that failed, for `map_err(StoreError::command("settle"))`.
     pub fn command(op: &'static str) -> impl Fn(RedisError) -> Self + Copy {
         move |source| Self::Command { op, source }
+    }
+
+    /// An answer that is not of the form expected.
+    pub(super) fn answer(wanted: &'static str, found: &impl std::fmt::Display) -> Self {
+        Self::Answer {
+            wanted,
+            found: found.to_string(),
+        }
+    }
+
+    /// The kind of failure, as a metric label.
+    #[must_use]
+    pub fn label(&self) -> RedisErrorKind {
+        if self.is_memory_limit() {
+            return RedisErrorKind::OutOfMemory;
+        }
+        if self.is_no_group() {
+            return RedisErrorKind::NoGroup;
+        }
+        if self.is_permission() {
+            return RedisErrorKind::Permission;
+        }
+        match self {
+            Self::Command { source, .. } if *source.kind() == ErrorKind::Timeout => RedisErrorKind::Timeout,
+            _ if self.is_disconnected() => RedisErrorKind::Connection,
+            _ if self.is_transient() => RedisErrorKind::Topology,
+            _ => RedisErrorKind::Other,
+        }
     }
 
     /// Redis has reached `maxmemory` and refused a write. Matches inside script errors too, where
@@ -78,7 +131,7 @@ impl StoreError {
                 source.kind(),
                 ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Routing | ErrorKind::Sentinel
             ),
-            Self::Setup(_) | Self::Embedded { .. } => false,
+            _ => false,
         }
     }
 
@@ -111,7 +164,7 @@ impl StoreError {
     fn reply(&self) -> Option<&str> {
         match self {
             Self::Connect { source, .. } | Self::Command { source, .. } => Some(source.details()),
-            Self::Setup(_) | Self::Embedded { .. } => None,
+            _ => None,
         }
     }
 }

@@ -37,7 +37,10 @@ impl Entry {
     /// The value of a field.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Bytes> {
-        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
+        self.fields
+            .iter()
+            .find(|(field, _)| field == name)
+            .map(|(_, value)| value)
     }
 
     /// The event with its origin; an entry without the field `event` gives an empty one.
@@ -110,7 +113,9 @@ impl Partition {
             client.xpending(self.key(stream), GROUP, (idle, from, "+", most, worker)),
         )
         .await?;
-        rows.into_iter().map(|(id, _, _, times)| Ok((stream_id(&id)?, times))).collect()
+        rows.into_iter()
+            .map(|(id, _, _, times)| Ok((stream_id(&id)?, times)))
+            .collect()
     }
 
     /// Whether an entry is still pending at this worker.
@@ -226,7 +231,9 @@ pub(super) fn stream_id(text: &str) -> Result<StreamId, StoreError> {
 }
 
 pub(super) fn convert<R: FromValue>(value: Value) -> Result<R, StoreError> {
-    value.convert().map_err(|error| StoreError::answer("another type", &error))
+    value
+        .convert()
+        .map_err(|error| StoreError::answer("another type", &error))
 }
 
 pub(super) fn array(value: Value) -> Result<Vec<Value>, StoreError> {

@@ -53,7 +53,11 @@ mod tests {
 
     #[test]
     fn a_frame_reads_back_as_written() {
-        for (source, received_at, event) in [("bmc-7", "2026-11-23T04:00:00Z", "{\"a\":\n1}"), ("", "", ""), ("", "", "\n\n")] {
+        for (source, received_at, event) in [
+            ("bmc-7", "2026-11-23T04:00:00Z", "{\"a\":\n1}"),
+            ("", "", ""),
+            ("", "", "\n\n"),
+        ] {
             let frame = Frame {
                 source: source.to_owned(),
                 received_at: received_at.to_owned(),

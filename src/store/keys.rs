@@ -90,9 +90,12 @@ pub fn tag(partition: u16) -> String {
         let apart = (u32::from(slot(candidate)) + SLOTS - target) % SLOTS;
         apart.min(SLOTS - apart)
     };
-    let width = SLOTS / u32::from(partition).next_power_of_two().saturating_mul(16).min(SLOTS / 4);
-    let mut candidates = std::iter::once(partition.to_string())
-        .chain((0_u32..).map(|n| format!("{partition}-{n}")));
+    let width = SLOTS
+        / u32::from(partition)
+            .next_power_of_two()
+            .saturating_mul(16)
+            .min(SLOTS / 4);
+    let mut candidates = std::iter::once(partition.to_string()).chain((0_u32..).map(|n| format!("{partition}-{n}")));
     candidates
         .find(|candidate| distance(candidate) <= width)
         .unwrap_or_else(|| partition.to_string())
@@ -105,7 +108,11 @@ const SLOTS: u32 = 16_384;
 pub fn slot(tag: &str) -> u16 {
     let crc = tag.bytes().fold(0_u16, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
-            if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
+            if crc & 0x8000 == 0 {
+                crc << 1
+            } else {
+                (crc << 1) ^ 0x1021
+            }
         })
     });
     crc % 16_384
@@ -138,7 +145,10 @@ mod tests {
                 per_master[usize::from(slot(&tag(partition))) * 3 / 16_384] += 1;
             }
             let (least, most) = (per_master.iter().min(), per_master.iter().max());
-            assert!(most.zip(least).is_some_and(|(most, least)| most - least <= 2), "{partitions}: {per_master:?}");
+            assert!(
+                most.zip(least).is_some_and(|(most, least)| most - least <= 2),
+                "{partitions}: {per_master:?}"
+            );
         }
     }
 

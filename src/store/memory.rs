@@ -1,6 +1,7 @@
 //! How full Redis is: intake is refused early enough that what is in can still be parked (invariant 9).
 
 use fred::prelude::*;
+use fred::types::InfoKind;
 
 use super::Store;
 use super::error::StoreError;
@@ -22,7 +23,10 @@ impl Memory {
         if self.limit == 0 {
             return 0.0;
         }
-        #[expect(clippy::cast_precision_loss, reason = "a ratio of byte counts needs no more than 53 bits")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a ratio of byte counts needs no more than 53 bits"
+        )]
         let ratio = self.used as f64 / self.limit as f64;
         ratio
     }

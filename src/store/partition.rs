@@ -46,7 +46,11 @@ impl Partition {
         args: Vec<Value>,
     ) -> Result<R, StoreError> {
         let client = self.connection.client();
-        measured(op, script.evalsha_with_reload(client, vec![self.keys.events.as_str()], args)).await
+        measured(
+            op,
+            script.evalsha_with_reload(client, vec![self.keys.events.as_str()], args),
+        )
+        .await
     }
 
     /// Whether nothing waits here: no event, no parked delivery, no dead letter.

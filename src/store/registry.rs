@@ -51,7 +51,10 @@ impl Store {
     pub async fn registry(&self) -> Result<Registry, StoreError> {
         let client = self.connection.client();
         let mut fields: HashMap<String, String> = measured("HGETALL", client.hgetall(self.registry_key())).await?;
-        let version = fields.remove(VERSION_FIELD).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let version = fields
+            .remove(VERSION_FIELD)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0);
         let mut registry = Registry {
             version,
             ..Registry::default()
@@ -98,7 +101,10 @@ impl Store {
         id: &SubscriptionId,
         edit: impl Fn(&mut Subscription),
     ) -> Result<Subscription, StoreError> {
-        let before = self.subscription(id).await?.ok_or_else(|| StoreError::Unknown(id.clone()))?;
+        let before = self
+            .subscription(id)
+            .await?
+            .ok_or_else(|| StoreError::Unknown(id.clone()))?;
         let after = self
             .change(id, |known| {
                 let mut subscription = known.ok_or_else(|| StoreError::Unknown(id.clone()))?;
@@ -118,7 +124,9 @@ impl Store {
     /// # Errors
     /// When Redis can't be reached, or there is no such subscription. Safe to repeat.
     pub async fn set_state(&self, id: &SubscriptionId, state: State) -> Result<Subscription, StoreError> {
-        let subscription = self.update_subscription(id, |subscription| subscription.state = state.clone()).await?;
+        let subscription = self
+            .update_subscription(id, |subscription| subscription.state = state.clone())
+            .await?;
         self.apply_state(&subscription).await?;
         Ok(subscription)
     }
@@ -184,7 +192,11 @@ impl Store {
                     .map_err(|error| StoreError::answer("a subscription that can be written", &error))?,
                 None => String::new(),
             };
-            let args: Vec<Value> = vec![version.try_into().unwrap_or(Value::Null), id.as_str().into(), json.into()];
+            let args: Vec<Value> = vec![
+                version.try_into().unwrap_or(Value::Null),
+                id.as_str().into(),
+                json.into(),
+            ];
             let written: i64 = measured(
                 "register",
                 REGISTER.evalsha_with_reload(client, vec![key.as_str()], args),
@@ -202,5 +214,8 @@ impl Store {
 }
 
 fn read(id: &SubscriptionId, json: &str) -> Result<Subscription, StoreError> {
-    serde_json::from_str(json).map_err(|source| StoreError::Subscription { id: id.clone(), source })
+    serde_json::from_str(json).map_err(|error| StoreError::Subscription {
+        id: id.clone(),
+        problem: error.to_string(),
+    })
 }

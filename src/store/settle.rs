@@ -83,7 +83,11 @@ pub struct Settled {
 
 impl Settlement {
     fn needs_body(&self) -> bool {
-        self.rejected.is_some() || self.outcomes.iter().any(|outcome| outcome.verdict != Verdict::Delivered)
+        self.rejected.is_some()
+            || self
+                .outcomes
+                .iter()
+                .any(|outcome| outcome.verdict != Verdict::Delivered)
     }
 }
 
@@ -106,7 +110,10 @@ impl Partition {
             while rest.len() > DELIVERIES_PER_CALL {
                 let (chunk, more) = rest.split_at(DELIVERIES_PER_CALL);
                 rest = more;
-                delivered_before += chunk.iter().filter(|outcome| outcome.verdict == Verdict::Delivered).count();
+                delivered_before += chunk
+                    .iter()
+                    .filter(|outcome| outcome.verdict == Verdict::Delivered)
+                    .count();
                 let mut parks = Batch::new(worker, limits);
                 parks.push(settlement, chunk, None);
                 self.flush(parks, &mut answer, false).await?;
@@ -125,12 +132,15 @@ impl Partition {
         if batch.events == 0 {
             return Ok(());
         }
-        let (soonest, won, opened): (i64, Vec<u8>, Vec<String>) = self.call("settle", &SCRIPTS.settle, batch.args).await?;
+        let (soonest, won, opened): (i64, Vec<u8>, Vec<String>) =
+            self.call("settle", &SCRIPTS.settle, batch.args).await?;
         self.alarm.ring_in(soonest);
         if last {
             answer.won.extend(won.into_iter().map(|won| won == 1));
         }
-        answer.opened.extend(opened.iter().filter_map(|id| SubscriptionId::new(id).ok()));
+        answer
+            .opened
+            .extend(opened.iter().filter_map(|id| SubscriptionId::new(id).ok()));
         Ok(())
     }
 }
@@ -156,11 +166,17 @@ impl Batch {
     fn push(&mut self, settlement: &Settlement, outcomes: &[Outcome], delivered_before: Option<usize>) {
         self.events += 1;
         self.deliveries += outcomes.len().max(1);
-        let body = if settlement.needs_body() { settlement.body.clone() } else { Bytes::new() };
+        let body = if settlement.needs_body() {
+            settlement.body.clone()
+        } else {
+            Bytes::new()
+        };
         self.args.extend([
             settlement.id.to_string().into(),
             Member(settlement.id).to_string().into(),
-            delivered_before.map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX)).into(),
+            delivered_before
+                .map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX))
+                .into(),
             i64::from(settlement.alone).into(),
             settlement.rejected.clone().unwrap_or_default().into(),
             Value::Bytes(body),

@@ -104,7 +104,11 @@ impl Partition {
         for row in answer {
             entries.push(self.claimed(row)?);
         }
-        Ok(Claim::Claimed { finished, gone, entries })
+        Ok(Claim::Claimed {
+            finished,
+            gone,
+            entries,
+        })
     }
 
     /// `[stream key, id, times, fields]`
@@ -115,7 +119,11 @@ impl Partition {
         let id = next();
         let times = convert(next())?;
         let entry = parse_entry(Value::Array(vec![id, next()]), times)?;
-        let stream = if key == self.keys.events { Stream::Events } else { Stream::Redeliveries };
+        let stream = if key == self.keys.events {
+            Stream::Events
+        } else {
+            Stream::Redeliveries
+        };
         Ok((stream, entry))
     }
 

@@ -38,6 +38,10 @@ const IN_FLIGHT: &str = "holdfast_in_flight";
 const DEAD_LETTERS: &str = "holdfast_dead_letters";
 const REDIS_MEMORY_RATIO: &str = "holdfast_redis_memory_ratio";
 const REDIS_DURABILITY: &str = "holdfast_redis_durability_info";
+const ENTRIES_MISSING: &str = "holdfast_entries_missing_total";
+const AUDIT_REPAIRS: &str = "holdfast_audit_repairs_total";
+const LEDGER: &str = "holdfast_ledger";
+const LEDGER_IMBALANCE: &str = "holdfast_ledger_imbalance";
 const BUILD_INFO: &str = "holdfast_build_info";
 
 /// What a metric is; a histogram with its buckets in seconds.
@@ -111,6 +115,30 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         C,
         Unit::Count,
         "Wake-ups brought forward because a subscriber that was behind answered.",
+    ),
+    (
+        ENTRIES_MISSING,
+        C,
+        Unit::Count,
+        "Undelivered entries that were gone from their stream: someone trimmed or deleted them.",
+    ),
+    (
+        AUDIT_REPAIRS,
+        C,
+        Unit::Count,
+        "Subscriptions that nothing would have woken, repaired by the audit.",
+    ),
+    (
+        LEDGER,
+        G,
+        Unit::Count,
+        "Totals that the scripts keep, exact through every crash, by entry; the same on every pod.",
+    ),
+    (
+        LEDGER_IMBALANCE,
+        G,
+        Unit::Count,
+        "Deliveries that the ledger can't account for; anything but 0 is an alert.",
     ),
     (RECLAIMED, C, Unit::Count, "Entries taken over from dead workers."),
     (
@@ -231,6 +259,8 @@ struct Handles {
     redeliveries: Counter,
     wakeups: Counter,
     reclaimed: Counter,
+    missing: Counter,
+    repairs: Counter,
     refused: Vec<Counter>,
     blocked: Counter,
     duration: Histogram,
@@ -252,6 +282,8 @@ pub(super) fn prepare() {
         redeliveries: counter!(REDELIVERIES),
         wakeups: counter!(WAKEUPS),
         reclaimed: counter!(RECLAIMED),
+        missing: counter!(ENTRIES_MISSING),
+        repairs: counter!(AUDIT_REPAIRS),
         refused: IntakeRefusal::ALL
             .iter()
             .map(|reason| counter!(INTAKE_REFUSED, "reason" => reason.as_str()))
@@ -315,6 +347,16 @@ pub fn wakeups(n: u64) {
 /// `n` entries of a dead worker were taken over.
 pub fn reclaimed(n: u64) {
     count(|h| Some(&h.reclaimed), n);
+}
+
+/// `n` undelivered entries were gone from their stream.
+pub fn entries_missing(n: u64) {
+    count(|h| Some(&h.missing), n);
+}
+
+/// The audit repaired `n` subscriptions.
+pub fn audit_repairs(n: u64) {
+    count(|h| Some(&h.repairs), n);
 }
 
 /// One event was not taken in.
@@ -382,6 +424,21 @@ pub fn set_stream_pending(events: u64) {
 /// Age of the oldest event in the stream; zero when it is empty.
 pub fn set_stream_oldest_age(age: Duration) {
     gauge!(OLDEST_AGE, "stage" => "stream").set(age);
+}
+
+/// One total of the ledger, over all partitions.
+pub fn set_ledger(entry: &'static str, total: i64) {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a gauge is a float; totals stay far below 2^53"
+    )]
+    gauge!(LEDGER, "entry" => entry).set(total as f64);
+}
+
+/// Deliveries that the ledger can't account for, over all partitions.
+pub fn set_ledger_imbalance(off: i64) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; it is 0 or an alarm")]
+    gauge!(LEDGER_IMBALANCE).set(off as f64);
 }
 
 /// Dead letters kept, over all partitions.

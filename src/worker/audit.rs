@@ -49,8 +49,11 @@ pub async fn step(lane: &Lane) -> Result<u64, StoreError> {
     let ids: Vec<SubscriptionId> = ids.into_iter().collect();
     let repaired = partition.audit(&ids).await?;
     if repaired > 0 {
-        warn!(partition = partition.index, repaired, "repaired subscriptions that nothing would have woken");
-        metrics::repaired(repaired);
+        warn!(
+            partition = partition.index,
+            repaired, "repaired subscriptions that nothing would have woken"
+        );
+        metrics::audit_repairs(repaired);
     }
     agree_on_suspensions(lane, &troubled).await?;
     finish_removals(lane).await?;

@@ -14,6 +14,7 @@ use super::catalog::Subscriber;
 use super::ends;
 use super::in_flight::Guard;
 use super::lane::{ALONE_FROM, Lane, POISON_FROM};
+use super::meter;
 use super::persist::persist;
 use super::settler::Finished;
 use crate::domain::event::Message;
@@ -23,7 +24,8 @@ use crate::domain::payload;
 use crate::domain::verdict::{Answer, Judgement};
 use crate::store::events::{Entry, Stream};
 use crate::store::settle::{Outcome, Settlement, Verdict};
-use crate::telemetry::metrics::{self, Path};
+use crate::telemetry::labels::Path;
+use crate::telemetry::metrics;
 
 /// Processes one event from its entry to its settlement.
 pub(super) async fn process(lane: &Arc<Lane>, entry: Entry, guard: Guard) {
@@ -38,13 +40,17 @@ pub(super) async fn process(lane: &Arc<Lane>, entry: Entry, guard: Guard) {
     };
     if entry.times >= POISON_FROM {
         settlement.rejected = Some("its workers died while they processed it alone".to_owned());
-        lane.settle(Finished { settlement, failing: Vec::new(), guard });
+        lane.settle(Finished {
+            settlement,
+            failing: Vec::new(),
+            guard,
+        });
         return;
     }
     if alone {
         let _exclusive = lane.pod.alone.write().await;
-        persist("marking an entry", &lane.partition, async || {
-            lane.partition.mark_alone(&lane.pod.name, entry.id).await
+        persist("marking an entry", &lane.partition, || {
+            lane.partition.mark_alone(&lane.pod.name, entry.id)
         })
         .await;
         deliver_all(lane, frame.event, settlement, guard).await;
@@ -59,14 +65,18 @@ async fn deliver_all(lane: &Arc<Lane>, event: Bytes, mut settlement: Settlement,
         Ok(message) => message,
         Err(error) => {
             settlement.rejected = Some(error.to_string());
-            lane.settle(Finished { settlement, failing: Vec::new(), guard });
+            lane.settle(Finished {
+                settlement,
+                failing: Vec::new(),
+                guard,
+            });
             return;
         }
     };
     let catalog = lane.pod.catalog();
     let started = Instant::now();
     let matches = catalog.index.matches(&message);
-    metrics::matched(started.elapsed());
+    metrics::event_matched(started.elapsed());
 
     let id = settlement.id;
     let mut deliveries: FuturesUnordered<_> = matches
@@ -83,7 +93,11 @@ async fn deliver_all(lane: &Arc<Lane>, event: Bytes, mut settlement: Settlement,
         settlement.outcomes.push(outcome);
     }
     drop(deliveries);
-    lane.settle(Finished { settlement, failing, guard });
+    lane.settle(Finished {
+        settlement,
+        failing,
+        guard,
+    });
 }
 
 /// One delivery; `None` when the event is no longer ours, so that somebody else answers for it.
@@ -144,12 +158,13 @@ pub(super) async fn attempt(
     let _in_flight = metrics::in_flight();
     let started = Instant::now();
     let answer = lane.pod.sender.send(&to.subscription, delivery, number, body).await;
-    metrics::attempt(&answer, started.elapsed());
+    let (outcome, reason) = meter::labels(&answer);
+    metrics::delivery_attempt(outcome, reason, started.elapsed());
     if answer.timed_out() {
         to.slots.timed_out();
     } else if answer.judge() == Judgement::Delivered {
         to.slots.succeeded();
-        metrics::end_to_end(path, age(delivery.event));
+        metrics::end_to_end_latency(path, age(delivery.event));
     }
     answer
 }
@@ -168,7 +183,11 @@ fn judged(lane: &Lane, subscriber: &Subscriber, answer: &Answer) -> Outcome {
         verdict,
         wait: policy.wait(0, rand::random()),
         floor: policy.floor(answer.retry_after()),
-        error: if verdict == Verdict::Delivered { String::new() } else { answer.describe() },
+        error: if verdict == Verdict::Delivered {
+            String::new()
+        } else {
+            answer.describe()
+        },
     }
 }
 
@@ -184,6 +203,8 @@ fn unsent(id: &SubscriptionId, verdict: Verdict) -> Outcome {
 
 /// How long ago an event was written, by this machine's clock.
 fn age(event: StreamId) -> Duration {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     now.saturating_sub(Duration::from_millis(event.millis))
 }

@@ -22,8 +22,8 @@ pub(super) async fn after_attempts(lane: &Lane, subscription: &Subscription, att
         End::Suspend => suspend(lane, id, &format!("{attempts} attempts failed (SuspendRetries)")).await,
         End::Remove => {
             warn!(subscription = %id, attempts, "removed with all that was parked for it: TerminateAfterRetries");
-            persist("removing a subscription", &lane.partition, async || {
-                lane.pod.store.remove_subscription(id).await
+            persist("removing a subscription", &lane.partition, || {
+                lane.pod.store.remove_subscription(id)
             })
             .await;
         }
@@ -38,7 +38,7 @@ pub(super) async fn gone(lane: &Lane, id: &SubscriptionId) {
 
 async fn suspend(lane: &Lane, id: &SubscriptionId, reason: &str) {
     warn!(subscription = %id, reason, "suspended: its events are kept until someone resumes it");
-    persist("suspending a subscription", &lane.partition, async || {
+    persist("suspending a subscription", &lane.partition, || async {
         let state = State::Suspended {
             reason: reason.to_owned(),
             since: Timestamp::now().to_string(),

@@ -35,7 +35,10 @@ impl InFlight {
     /// Whether an entry is being worked on.
     #[must_use]
     pub fn holds(&self, stream: Stream, id: StreamId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&(stream, id))
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&(stream, id))
     }
 
     /// How many entries of both streams are being worked on.
@@ -53,7 +56,11 @@ impl InFlight {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.map.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.entry);
+        self.map
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.entry);
     }
 }
 

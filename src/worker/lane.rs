@@ -19,7 +19,6 @@ use super::settler::Finished;
 use crate::domain::ids::{StreamId, SubscriptionId};
 use crate::store::Partition;
 use crate::store::events::{Entry, Stream};
-use crate::telemetry::metrics;
 
 /// From this many times handed out an entry is processed alone.
 pub(super) const ALONE_FROM: u32 = 3;
@@ -105,7 +104,10 @@ impl Lane {
     /// Hands a processed event to the settler.
     pub(super) fn settle(&self, finished: Finished) {
         if self.settler.send(finished).is_err() {
-            warn!(partition = self.partition.index, "the settler has ended; peers will take this event over");
+            warn!(
+                partition = self.partition.index,
+                "the settler has ended; peers will take this event over"
+            );
         }
     }
 
@@ -116,24 +118,22 @@ impl Lane {
             return true;
         }
         let worker = &self.pod.name;
-        let owned = persist("checking ownership", &self.partition, async || {
-            self.partition.owns(stream, id, worker).await
+        persist("checking ownership", &self.partition, || {
+            self.partition.owns(stream, id, worker)
         })
-        .await;
-        if !owned {
-            metrics::ownership_lost();
-        }
-        owned
+        .await
     }
 }
 
 /// Drains the subscription that a redelivery entry names.
 async fn redeliver(lane: &Arc<Lane>, entry: Entry, guard: Guard) {
-    let named = entry.field("subscription").and_then(|name| std::str::from_utf8(name).ok());
+    let named = entry
+        .field("subscription")
+        .and_then(|name| std::str::from_utf8(name).ok());
     let Some(subscription) = named.and_then(|name| SubscriptionId::new(name).ok()) else {
         warn!(entry = %entry.id, "a redelivery names no subscription; dropped (someone wrote to the stream by hand)");
-        persist("dropping a redelivery", &lane.partition, async || {
-            lane.partition.forget(Stream::Redeliveries, entry.id).await
+        persist("dropping a redelivery", &lane.partition, || {
+            lane.partition.forget(Stream::Redeliveries, entry.id)
         })
         .await;
         return;

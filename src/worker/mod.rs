@@ -12,6 +12,7 @@ mod heartbeat;
 pub mod in_flight;
 pub mod lane;
 mod lease;
+mod meter;
 mod persist;
 pub mod pod;
 mod reader;
@@ -101,7 +102,10 @@ impl Worker {
         };
         if tokio::time::timeout(deadline, finish).await.is_err() {
             let left: usize = self.lanes.iter().map(|lane| lane.in_flight.len()).sum();
-            warn!(left, "the shutdown deadline passed: what is left in flight is taken over by peers");
+            warn!(
+                left,
+                "the shutdown deadline passed: what is left in flight is taken over by peers"
+            );
         }
         for lane in &self.lanes {
             if let Err(error) = lane.partition.leave(&self.pod.name).await {

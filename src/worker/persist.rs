@@ -13,11 +13,10 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Calls until it succeeds. A missing group is made again; one line is logged when trouble starts and one
 /// when it is over. Ends otherwise only with the task.
-pub async fn persist<T>(
-    what: &'static str,
-    partition: &Partition,
-    mut call: impl AsyncFnMut() -> Result<T, StoreError>,
-) -> T {
+pub async fn persist<T, F>(what: &'static str, partition: &Partition, call: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
     let mut pause = FIRST_PAUSE;
     let mut failing_since = None;
     loop {
@@ -25,7 +24,12 @@ pub async fn persist<T>(
             Ok(answer) => {
                 if let Some(since) = failing_since {
                     let outage: Duration = Instant::now().duration_since(since);
-                    info!(what, partition = partition.index, outage_ms = outage.as_millis(), "works again");
+                    info!(
+                        what,
+                        partition = partition.index,
+                        outage_ms = outage.as_millis(),
+                        "works again"
+                    );
                 }
                 return answer;
             }

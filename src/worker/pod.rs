@@ -84,9 +84,7 @@ impl Pod {
             return Ok(Some(Arc::clone(known)));
         }
         let stored = self.store.subscription(id).await?;
-        Ok(stored.map(|subscription| {
-            Arc::new(Subscriber::new(Arc::new(subscription), &self.config.delivery, None))
-        }))
+        Ok(stored.map(|subscription| Arc::new(Subscriber::new(Arc::new(subscription), &self.config.delivery, None))))
     }
 
     /// A loop turned: the process is alive.
@@ -142,7 +140,12 @@ fn name(first: Option<&str>) -> String {
         || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default(),
         str::to_owned,
     );
-    let host: String = host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(48).collect();
+    let host: String = host
+        .trim()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .take(48)
+        .collect();
     let host = if host.is_empty() { "worker".to_owned() } else { host };
     format!("{host}-{:08x}", rand::random::<u32>())
 }

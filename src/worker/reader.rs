@@ -72,8 +72,8 @@ async fn step(lane: &Arc<Lane>, reader: &Reader, size: &mut ReadSize) -> Result<
     }
     size.saw(&entries);
     if reader.stream() == Stream::Events {
-        persist("reading who is behind", &lane.partition, async || {
-            lane.behind.refresh(&lane.partition).await
+        persist("reading who is behind", &lane.partition, || {
+            lane.behind.refresh(&lane.partition)
         })
         .await;
     }
@@ -95,7 +95,10 @@ struct ReadSize {
 
 impl ReadSize {
     fn new(most: usize) -> Self {
-        Self { most: most.max(1), mean_bytes: 1024 }
+        Self {
+            most: most.max(1),
+            mean_bytes: 1024,
+        }
     }
 
     fn next(&self) -> usize {
@@ -103,9 +106,17 @@ impl ReadSize {
     }
 
     fn saw(&mut self, entries: &[Entry]) {
-        let bytes: usize = entries.iter().flat_map(|entry| &entry.fields).map(|(_, value)| value.len()).sum();
+        let bytes: usize = entries
+            .iter()
+            .flat_map(|entry| &entry.fields)
+            .map(|(_, value)| value.len())
+            .sum();
         let mean = bytes / entries.len().max(1);
-        self.mean_bytes = if mean > self.mean_bytes { mean } else { (self.mean_bytes * 7 + mean) / 8 };
+        self.mean_bytes = if mean > self.mean_bytes {
+            mean
+        } else {
+            (self.mean_bytes * 7 + mean) / 8
+        };
     }
 }
 

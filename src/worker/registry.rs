@@ -39,15 +39,24 @@ pub async fn step(pod: &Pod) -> Result<bool, StoreError> {
 async fn load(pod: &Pod, before: &Catalog) -> Result<(), StoreError> {
     let registry = pod.store.registry().await?;
     for (id, reason) in &registry.unreadable {
-        warn!(subscription = id, reason, "a stored subscription can't be read; it gets no events until it is mended");
+        warn!(
+            subscription = id,
+            reason, "a stored subscription can't be read; it gets no events until it is mended"
+        );
     }
     let catalog = Catalog::build(&registry, &pod.config.delivery, before);
-    info!(version = registry.version, subscriptions = registry.subscriptions.len(), "subscriptions loaded");
+    info!(
+        version = registry.version,
+        subscriptions = registry.subscriptions.len(),
+        "subscriptions loaded"
+    );
     let changed: Vec<_> = registry
         .subscriptions
         .iter()
         .filter(|now| {
-            let was = before.get(&now.id).is_some_and(|known| known.subscription.is_suspended());
+            let was = before
+                .get(&now.id)
+                .is_some_and(|known| known.subscription.is_suspended());
             was != now.is_suspended()
         })
         .cloned()

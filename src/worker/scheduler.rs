@@ -44,7 +44,12 @@ pub async fn run(lane: Arc<Lane>) {
 /// When Redis can't be reached.
 pub async fn step(lane: &Lane) -> Result<Duration, StoreError> {
     let moved = lane.partition.reinject().await?;
-    metrics::reinjected(&moved.lateness);
+    metrics::redeliveries(u64::try_from(moved.lateness.len()).unwrap_or(u64::MAX));
+    for late in &moved.lateness {
+        metrics::reinjection_lateness(Duration::from_millis(*late));
+    }
     let longest = lane.pod.config.worker.scheduler_sleep.0;
-    Ok(moved.next_in.map_or(longest, |ms| Duration::from_millis(ms).min(longest)))
+    Ok(moved
+        .next_in
+        .map_or(longest, |ms| Duration::from_millis(ms).min(longest)))
 }

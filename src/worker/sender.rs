@@ -104,7 +104,10 @@ impl Sender {
             builder = builder.tls_danger_accept_invalid_certs(true);
         }
         builder.build().map_err(|error| {
-            format!("no TLS client could be made: {}; install the system's CA certificates or set a CA file", chain(&error))
+            format!(
+                "no TLS client could be made: {}; install the system's CA certificates or set a CA file",
+                chain(&error)
+            )
         })
     }
 }
@@ -120,14 +123,23 @@ fn headers(to: &Subscription, delivery: &DeliveryId, attempt: u32, body: &Bytes)
         headers.append(name, value);
     }
     let id = delivery.to_string();
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
     if let Some(secret) = &to.secret {
         let signer = Signer::new(secret.reveal()).map_err(|error| error.to_string())?;
         let signature = signer.sign(&id, now, body);
-        headers.insert("webhook-signature", HeaderValue::from_str(&signature).map_err(|error| error.to_string())?);
+        headers.insert(
+            "webhook-signature",
+            HeaderValue::from_str(&signature).map_err(|error| error.to_string())?,
+        );
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert("webhook-id", HeaderValue::from_str(&id).map_err(|error| error.to_string())?);
+    headers.insert(
+        "webhook-id",
+        HeaderValue::from_str(&id).map_err(|error| error.to_string())?,
+    );
     headers.insert("webhook-timestamp", HeaderValue::from(now));
     headers.insert("holdfast-attempt", HeaderValue::from(attempt));
     Ok(headers)
@@ -179,7 +191,9 @@ fn failure(error: &reqwest::Error) -> Answer {
 
 fn is_tls(error: &reqwest::Error) -> bool {
     let text = chain(error);
-    ["certificate", "tls", "TLS", "handshake", "InvalidContentType"].iter().any(|word| text.contains(word))
+    ["certificate", "tls", "TLS", "handshake", "InvalidContentType"]
+        .iter()
+        .any(|word| text.contains(word))
 }
 
 /// The causes of an error, without the URL: its query may hold a secret.

@@ -12,6 +12,7 @@ use super::lane::Lane;
 use super::persist::persist;
 use crate::domain::ids::SubscriptionId;
 use crate::store::settle::{Settlement, Verdict};
+use crate::telemetry::labels::DeliveryResult;
 use crate::telemetry::metrics;
 
 /// Most events in one batch.
@@ -43,8 +44,8 @@ pub async fn step(lane: &Lane, batch: Vec<Finished>) {
         .map(|finished| (finished.settlement, (finished.failing, finished.guard)))
         .unzip();
     let pod = &lane.pod;
-    let settled = persist("settling events", &lane.partition, async || {
-        lane.partition.settle(&pod.name, pod.refusal_limits(), &settlements).await
+    let settled = persist("settling events", &lane.partition, || {
+        lane.partition.settle(&pod.name, pod.refusal_limits(), &settlements)
     })
     .await;
     for (settlement, won) in settlements.iter().zip(&settled.won) {
@@ -56,7 +57,10 @@ pub async fn step(lane: &Lane, batch: Vec<Finished>) {
             .flat_map(|settlement| &settlement.outcomes)
             .find(|outcome| outcome.subscription == *id && !outcome.error.is_empty())
             .map_or("", |outcome| outcome.error.as_str());
-        let destination = pod.catalog().get(id).map(|known| known.subscription.shown_destination());
+        let destination = pod
+            .catalog()
+            .get(id)
+            .map(|known| known.subscription.shown_destination());
         warn!(
             subscription = %id, destination, error,
             "subscriber unavailable: its deliveries are parked and it is probed once per wait period"
@@ -72,17 +76,17 @@ fn count(settlement: &Settlement, won: bool) {
         info!(event = %settlement.id, "had been settled by another worker: its deliveries may have been sent twice");
         return;
     }
-    metrics::event_settled();
+    metrics::events_settled(1);
     if let Some(reason) = &settlement.rejected {
-        metrics::dead_lettered(1);
+        metrics::deliveries(DeliveryResult::DeadLettered, 1);
         warn!(event = %settlement.id, reason, "event can't be read: kept as a dead letter");
     }
     for outcome in &settlement.outcomes {
-        match outcome.verdict {
-            Verdict::Delivered => metrics::delivered(1),
-            Verdict::GivenUp => metrics::dead_lettered(1),
-            _ => metrics::parked(1),
-        }
+        let result = match outcome.verdict {
+            Verdict::Delivered => DeliveryResult::Delivered,
+            Verdict::GivenUp => DeliveryResult::DeadLettered,
+            _ => DeliveryResult::Parked,
+        };
+        metrics::deliveries(result, 1);
     }
 }
-

@@ -63,7 +63,10 @@ pub async fn step(lane: &Arc<Lane>, stream: Stream, idle: Duration) -> Result<us
         }
     }
     if adopted > 0 {
-        info!(?stream, adopted, "took up entries again that this worker had lost sight of");
+        info!(
+            ?stream,
+            adopted, "took up entries again that this worker had lost sight of"
+        );
     }
     Ok(adopted)
 }

@@ -48,7 +48,13 @@ pub async fn run(lane: Arc<Lane>) {
 /// When Redis can't be reached; nothing was lost, the next step goes on.
 pub async fn step(lane: &Arc<Lane>, watch: &mut Watch) -> Result<(), StoreError> {
     let me = &lane.pod.name;
-    let peers: Vec<(String, f64)> = lane.peers.borrow().iter().filter(|(name, _)| name != me).cloned().collect();
+    let peers: Vec<(String, f64)> = lane
+        .peers
+        .borrow()
+        .iter()
+        .filter(|(name, _)| name != me)
+        .cloned()
+        .collect();
     find_silent_consumers(lane, watch, &peers).await?;
     watch.seen.retain(|name, _| peers.iter().any(|(peer, _)| peer == name));
     let now = Instant::now();
@@ -67,13 +73,18 @@ pub async fn step(lane: &Arc<Lane>, watch: &mut Watch) -> Result<(), StoreError>
 }
 
 fn is_dead(lane: &Lane, unmoved_since: Instant, now: Instant) -> bool {
-    let lived_through = lane.lease.unbroken_since().is_some_and(|since| now.duration_since(since) >= lane.pod.dead_after());
+    let lived_through = lane
+        .lease
+        .unbroken_since()
+        .is_some_and(|since| now.duration_since(since) >= lane.pod.dead_after());
     lived_through && now.duration_since(unmoved_since) >= lane.pod.dead_after()
 }
 
 /// A worker can die between joining the group and its first heartbeat: one is made for it, to be watched.
 async fn find_silent_consumers(lane: &Lane, watch: &mut Watch, peers: &[(String, f64)]) -> Result<(), StoreError> {
-    let due = watch.consumers_read.is_none_or(|read| read.elapsed() >= lane.pod.dead_after() / 2);
+    let due = watch
+        .consumers_read
+        .is_none_or(|read| read.elapsed() >= lane.pod.dead_after() / 2);
     if !due {
         return Ok(());
     }
@@ -81,7 +92,9 @@ async fn find_silent_consumers(lane: &Lane, watch: &mut Watch, peers: &[(String,
     let me = &lane.pod.name;
     for name in lane.partition.consumers().await? {
         if name != *me && !peers.iter().any(|(peer, _)| *peer == name) {
-            lane.partition.claim(me, &name, 0.0, lane.pod.dead_after(), CLAIM).await?;
+            lane.partition
+                .claim(me, &name, 0.0, lane.pod.dead_after(), CLAIM)
+                .await?;
         }
     }
     Ok(())
@@ -90,19 +103,28 @@ async fn find_silent_consumers(lane: &Lane, watch: &mut Watch, peers: &[(String,
 async fn take_over(lane: &Arc<Lane>, dead: &str, beat: f64) -> Result<(), StoreError> {
     let mut total = 0;
     loop {
-        let claim = lane.partition.claim(&lane.pod.name, dead, beat, lane.pod.dead_after(), CLAIM).await?;
-        let Claim::Claimed { finished, gone, entries } = claim else {
+        let claim = lane
+            .partition
+            .claim(&lane.pod.name, dead, beat, lane.pod.dead_after(), CLAIM)
+            .await?;
+        let Claim::Claimed {
+            finished,
+            gone,
+            entries,
+        } = claim
+        else {
             return Ok(());
         };
         if gone > 0 {
             warn!(
-                worker = dead, gone,
+                worker = dead,
+                gone,
                 "entries that it held are no longer in their stream: someone trimmed or deleted undelivered events"
             );
             metrics::entries_missing(gone);
         }
         total += entries.len();
-        metrics::reclaimed(entries.len());
+        metrics::reclaimed(u64::try_from(entries.len()).unwrap_or(u64::MAX));
         for (stream, entry) in entries {
             let room = match stream {
                 Stream::Events => &lane.events,

@@ -23,6 +23,8 @@ use crate::domain::ids::{Member, StreamId, SubscriptionId};
 use crate::domain::limit::Limit;
 use crate::domain::verdict::{Answer, Judgement};
 use crate::store::drain::{Delivered, Fetched, Finished, Parked, Redelivery};
+use crate::telemetry::labels::DeliveryResult;
+use crate::telemetry::metrics;
 
 /// The most deliveries that a drain holds; with what it asks for, one script call stays within its bound.
 const MOST: usize = 128;
@@ -36,8 +38,8 @@ pub(super) async fn run(lane: &Arc<Lane>, id: StreamId, times: u32, subscription
         subscription,
         worker: lane.pod.name.clone(),
     };
-    let subscriber = persist("reading a subscription", &lane.partition, async || {
-        lane.pod.subscriber(&redelivery.subscription).await
+    let subscriber = persist("reading a subscription", &lane.partition, || {
+        lane.pod.subscriber(&redelivery.subscription)
     })
     .await;
     let Some(subscriber) = subscriber else {
@@ -53,8 +55,8 @@ pub(super) async fn run(lane: &Arc<Lane>, id: StreamId, times: u32, subscription
         reports::bury_oldest(lane, &redelivery).await;
         return;
     }
-    persist("marking an entry", &lane.partition, async || {
-        lane.partition.mark_alone(&lane.pod.name, id).await
+    persist("marking an entry", &lane.partition, || {
+        lane.partition.mark_alone(&lane.pod.name, id)
     })
     .await;
     Drain::new(lane, redelivery, subscriber, true).run().await;
@@ -200,8 +202,8 @@ impl Drain {
         let members = std::mem::take(&mut self.answered);
         let (lane, redelivery, reported) = (Arc::clone(&self.lane), self.redelivery.clone(), members.clone());
         let call = Box::pin(async move {
-            persist("reporting deliveries", &lane.partition, async || {
-                lane.partition.delivered(&redelivery, &reported).await
+            persist("reporting deliveries", &lane.partition, || {
+                lane.partition.delivered(&redelivery, &reported)
             })
             .await
         });
@@ -223,9 +225,11 @@ impl Drain {
         }
         let (lane, redelivery) = (Arc::clone(&self.lane), self.redelivery.clone());
         self.fetch = Some(Box::pin(async move {
-            persist("fetching what is due", &lane.partition, async || {
+            persist("fetching what is due", &lane.partition, || async {
                 let held = held.iter().copied();
-                lane.partition.fetch(&redelivery, most, lane.pod.dead_after(), held).await
+                lane.partition
+                    .fetch(&redelivery, most, lane.pod.dead_after(), held)
+                    .await
             })
             .await
         }));
@@ -237,7 +241,9 @@ impl Drain {
             (count + 1, bytes + parked.body.as_ref().map_or(0, bytes::Bytes::len))
         });
         let by_bytes = (MOST_BYTES / (bytes / count).max(1)).max(1);
-        (2 * self.ramp.get() as usize).min(by_bytes).min(MOST.saturating_sub(held))
+        (2 * self.ramp.get() as usize)
+            .min(by_bytes)
+            .min(MOST.saturating_sub(held))
     }
 
     fn fetched(&mut self, fetched: Fetched) {
@@ -245,9 +251,16 @@ impl Drain {
         match fetched {
             Fetched::Lost | Fetched::Done => self.ending = Some(Ending::Over),
             Fetched::Empty => self.exhausted = true,
-            Fetched::Due { probe, failures, workers, suspect, parked } => {
+            Fetched::Due {
+                probe,
+                failures,
+                workers,
+                suspect,
+                parked,
+            } => {
                 self.failed_before = failures;
-                self.ramp.set_most((self.subscriber.max_in_flight * workers.max(1)).min(MOST as u32));
+                self.ramp
+                    .set_most((self.subscriber.max_in_flight * workers.max(1)).min(MOST as u32));
                 if probe {
                     self.probing = Some(suspect);
                 }
@@ -290,6 +303,7 @@ impl Drain {
         for member in &members {
             self.held.remove(member);
         }
+        metrics::deliveries(DeliveryResult::Delivered, u64::from(delivered.left));
         if delivered.lost {
             self.ending = Some(Ending::Over);
             return;
@@ -299,7 +313,14 @@ impl Drain {
         }
         if let Some(suspect) = self.probing.take().flatten() {
             let (member, code) = suspect;
-            self.refuse(member, &Answer::Status { code, retry_after: None }).await;
+            self.refuse(
+                member,
+                &Answer::Status {
+                    code,
+                    retry_after: None,
+                },
+            )
+            .await;
         }
     }
 

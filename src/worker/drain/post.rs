@@ -11,7 +11,7 @@ use crate::domain::verdict::Answer;
 use crate::store::drain::Parked;
 use crate::store::events::Stream;
 use crate::store::frame::Frame;
-use crate::telemetry::metrics::Path;
+use crate::telemetry::labels::Path;
 use crate::worker::catalog::Subscriber;
 use crate::worker::direct;
 use crate::worker::lane::Lane;
@@ -21,16 +21,9 @@ pub(super) enum Posted {
     /// The redelivery belongs to another worker now: nothing was sent.
     NotOurs,
     /// There is nothing that could be sent.
-    Undeliverable {
-        member: Member,
-        reason: String,
-    },
+    Undeliverable { member: Member, reason: String },
     /// It was sent.
-    Answered {
-        order: u64,
-        member: Member,
-        answer: Answer,
-    },
+    Answered { order: u64, member: Member, answer: Answer },
 }
 
 /// Sends one parked delivery, if the redelivery is still ours.
@@ -42,7 +35,11 @@ pub(super) async fn post(
     parked: Parked,
     exclusive: bool,
 ) -> Posted {
-    let _shared = if exclusive { None } else { Some(lane.pod.alone.read().await) };
+    let _shared = if exclusive {
+        None
+    } else {
+        Some(lane.pod.alone.read().await)
+    };
     if !lane.still_owns(Stream::Redeliveries, redelivery).await {
         return Posted::NotOurs;
     }
@@ -67,6 +64,10 @@ fn body(subscription: &Subscription, frame: Option<&Bytes>) -> Result<Bytes, Str
     let frame = frame.ok_or("its body is gone: someone deleted it by hand")?;
     let frame = Frame::decode(frame).ok_or("its body can't be read: someone changed it by hand")?;
     let message = Message::parse(frame.event).map_err(|error| error.to_string())?;
-    let records = subscription.filter.select(&message).unwrap_or_else(|| Records::all(message.records().len()));
+    let records = subscription
+        .filter
+        .select(&message)
+        .or_else(|| Records::all(message.records().len()));
+    let records = records.ok_or("it has no records")?;
     Ok(payload::render(&message, &records, subscription.context.as_deref()))
 }

@@ -8,6 +8,7 @@ use super::{Drain, Ending};
 use crate::domain::ids::Member;
 use crate::domain::verdict::Answer;
 use crate::store::drain::{Failure, Fetched, Finished, Redelivery, RefusedAs};
+use crate::telemetry::labels::DeliveryResult;
 use crate::telemetry::metrics;
 use crate::worker::ends;
 use crate::worker::lane::Lane;
@@ -34,9 +35,12 @@ impl Drain {
     pub(super) async fn refuse(&mut self, member: Member, answer: &Answer) {
         let policy = self.lane.pod.policy(&self.subscriber.subscription);
         let (wait, error) = (policy.wait(0, rand::random()), answer.describe());
-        let (refused, closed) = persist("reporting a refusal", &self.lane.partition, async || {
+        let (refused, closed) = persist("reporting a refusal", &self.lane.partition, || async {
             let limits = self.lane.pod.refusal_limits();
-            self.lane.partition.refused(&self.redelivery, member, wait, limits, &error).await
+            self.lane
+                .partition
+                .refused(&self.redelivery, member, wait, limits, &error)
+                .await
         })
         .await;
         match refused {
@@ -74,7 +78,9 @@ impl Drain {
     /// The subscriber can't be reached: the redelivery ends, the next probe waits.
     pub(super) async fn fail(&mut self) {
         self.failures.sort_by_key(|(order, ..)| *order);
-        let Some((_, member, answer)) = self.failures.first().cloned() else { return };
+        let Some((_, member, answer)) = self.failures.first().cloned() else {
+            return;
+        };
         let subscription = Arc::clone(&self.subscriber.subscription);
         let policy = self.lane.pod.policy(&subscription);
         let failure = Failure {
@@ -85,8 +91,8 @@ impl Drain {
             max_attempts: policy.attempts_of_a_delivery(),
             error: answer.describe(),
         };
-        let failed = persist("reporting a failure", &self.lane.partition, async || {
-            self.lane.partition.failed(&self.redelivery, &failure).await
+        let failed = persist("reporting a failure", &self.lane.partition, || {
+            self.lane.partition.failed(&self.redelivery, &failure)
         })
         .await;
         if failed.lost {
@@ -106,8 +112,10 @@ impl Drain {
 
     /// A delivery that can't be sent at all becomes a dead letter.
     pub(super) async fn bury(&mut self, member: Member, reason: &str) {
-        let buried = persist("keeping a dead letter", &self.lane.partition, async || {
-            self.lane.partition.bury(&self.redelivery, member, "undeliverable", reason).await
+        let buried = persist("keeping a dead letter", &self.lane.partition, || {
+            self.lane
+                .partition
+                .bury(&self.redelivery, member, "undeliverable", reason)
         })
         .await;
         if buried {
@@ -116,21 +124,21 @@ impl Drain {
     }
 
     fn buried(&self, member: Member, error: &str) {
-        metrics::dead_lettered(1);
+        metrics::deliveries(DeliveryResult::DeadLettered, 1);
         let subscription = &self.redelivery.subscription;
         warn!(%subscription, event = %member.0, error, "delivery given up: kept as a dead letter");
     }
 
-    pub(super) async fn finish(&self) -> Finished {
-        persist("ending a drain", &self.lane.partition, async || {
-            self.lane.partition.finish(&self.redelivery).await
+    pub(super) async fn finish(&mut self) -> Finished {
+        persist("ending a drain", &self.lane.partition, || {
+            self.lane.partition.finish(&self.redelivery)
         })
         .await
     }
 
-    pub(super) async fn leave(&self) {
-        persist("giving a drain back", &self.lane.partition, async || {
-            self.lane.partition.leave_drain(&self.redelivery).await
+    pub(super) async fn leave(&mut self) {
+        persist("giving a drain back", &self.lane.partition, || {
+            self.lane.partition.leave_drain(&self.redelivery)
         })
         .await;
     }
@@ -139,8 +147,8 @@ impl Drain {
 /// The subscription is not in the registry: what was parked for it by a pod that had not noticed goes too.
 pub(super) async fn drop_orphans(lane: &Lane, redelivery: &Redelivery) {
     info!(subscription = %redelivery.subscription, "the subscription was removed: dropping what was parked for it");
-    persist("removing a subscription", &lane.partition, async || {
-        lane.partition.remove(&redelivery.subscription).await
+    persist("removing a subscription", &lane.partition, || {
+        lane.partition.remove(&redelivery.subscription)
     })
     .await;
     fetch_one(lane, redelivery).await;
@@ -152,21 +160,25 @@ pub(super) async fn bury_oldest(lane: &Lane, redelivery: &Redelivery) {
         && let Some(oldest) = parked.first()
     {
         let reason = "its workers died while they processed it alone";
-        let buried = persist("keeping a dead letter", &lane.partition, async || {
-            lane.partition.bury(redelivery, oldest.member, "poison", reason).await
+        let buried = persist("keeping a dead letter", &lane.partition, || {
+            lane.partition.bury(redelivery, oldest.member, "poison", reason)
         })
         .await;
         if buried {
-            metrics::dead_lettered(1);
+            metrics::deliveries(DeliveryResult::DeadLettered, 1);
             warn!(subscription = %redelivery.subscription, event = %oldest.member.0, reason, "kept as a dead letter");
         }
     }
-    persist("giving a drain back", &lane.partition, async || lane.partition.leave_drain(redelivery).await).await;
+    persist("giving a drain back", &lane.partition, || {
+        lane.partition.leave_drain(redelivery)
+    })
+    .await;
 }
 
 async fn fetch_one(lane: &Lane, redelivery: &Redelivery) -> Fetched {
-    persist("fetching what is due", &lane.partition, async || {
-        lane.partition.fetch(redelivery, 1, lane.pod.dead_after(), std::iter::empty()).await
+    persist("fetching what is due", &lane.partition, || {
+        lane.partition
+            .fetch(redelivery, 1, lane.pod.dead_after(), std::iter::empty())
     })
     .await
 }
