@@ -2,27 +2,27 @@
 //!
 //! One [`pod::Pod`] a process, one [`lane::Lane`] a partition, one file a loop; [`Worker`] starts and stops them.
 
-mod audit;
-mod behind;
-mod catalog;
+pub mod audit;
+pub mod behind;
+pub mod catalog;
 mod direct;
 mod drain;
 mod ends;
-mod heartbeat;
+pub mod heartbeat;
 pub mod in_flight;
 pub mod lane;
-mod lease;
+pub mod lease;
 mod meter;
-mod persist;
+pub mod persist;
 pub mod pod;
-mod reader;
-mod registry;
-mod scheduler;
-mod sender;
-mod settler;
-mod slots;
-mod sweep;
-mod takeover;
+pub mod reader;
+pub mod registry;
+pub mod scheduler;
+pub mod sender;
+pub mod settler;
+pub mod slots;
+pub mod sweep;
+pub mod takeover;
 
 use std::sync::Arc;
 use std::time::Duration;
