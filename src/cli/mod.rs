@@ -1,1 +1,3 @@
-//! (skeleton)
+//! The command line.
+
+pub mod sink;

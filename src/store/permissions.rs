@@ -157,15 +157,21 @@ struct Problems {
 impl Problems {
     fn note(&mut self, line: &str, reply: &str) {
         let lower = reply.to_ascii_lowercase();
-        let forbidden =
-            reply.contains("NOPERM") || lower.contains("can't run this command") || lower.contains("can't access at least one");
+        let forbidden = reply.contains("NOPERM")
+            || lower.contains("can't run this command")
+            || lower.contains("can't access at least one");
         if forbidden && lower.contains("key") {
             self.keys = true;
         } else if forbidden {
             self.forbidden.insert(rule(line));
-        } else if ["unknown command", "unknown redis command", "unknown subcommand", "syntax error"]
-            .iter()
-            .any(|text| lower.contains(text))
+        } else if [
+            "unknown command",
+            "unknown redis command",
+            "unknown subcommand",
+            "syntax error",
+        ]
+        .iter()
+        .any(|text| lower.contains(text))
         {
             self.missing.insert(line.to_owned());
         }
@@ -214,11 +220,20 @@ mod tests {
         problems.note("XLEN STREAM", "OOM command not allowed");
         problems.note("XPENDING STREAM probe - + 1 probe", "NOGROUP No such key");
         assert!(problems.forbidden.is_empty() && problems.missing.is_empty() && !problems.keys);
-        problems.note("XLEN STREAM", "NOPERM this user has no permissions to run the 'xlen' command");
-        problems.note("XINFO STREAM STREAM", "ERR The user executing the script can't run this command or subcommand script");
+        problems.note(
+            "XLEN STREAM",
+            "NOPERM this user has no permissions to run the 'xlen' command",
+        );
+        problems.note(
+            "XINFO STREAM STREAM",
+            "ERR The user executing the script can't run this command or subcommand script",
+        );
         assert_eq!(problems.forbidden.len(), 2);
         assert!(problems.forbidden.contains("+xinfo|stream"));
-        problems.note("GET TEXT", "NOPERM this user has no permissions to access one of the keys used as arguments");
+        problems.note(
+            "GET TEXT",
+            "NOPERM this user has no permissions to access one of the keys used as arguments",
+        );
         assert!(problems.keys);
         problems.note("ZADD ZSET LT 1 probe", "ERR syntax error");
         assert!(problems.missing.contains("ZADD ZSET LT 1 probe"));

@@ -121,7 +121,11 @@ pub async fn probe(connection: &Connection, prefix: &str) -> Result<ServerFacts,
     let valkey = server.get("valkey_version").cloned();
     let min_replicas = setting(connection, prefix, "min-replicas-to-write").await?;
     Ok(ServerFacts {
-        flavour: if valkey.is_some() { Flavour::Valkey } else { Flavour::Redis },
+        flavour: if valkey.is_some() {
+            Flavour::Valkey
+        } else {
+            Flavour::Redis
+        },
         version: valkey.unwrap_or_else(|| text(&server, "redis_version")),
         cluster: connection.is_cluster(),
         max_memory: number(&memory, "maxmemory"),
@@ -151,7 +155,10 @@ async fn setting(connection: &Connection, prefix: &str, name: &str) -> Result<Op
             Ok(pair.into_iter().nth(1))
         }
         Err(source) => {
-            let error = StoreError::Command { op: "CONFIG GET", source };
+            let error = StoreError::Command {
+                op: "CONFIG GET",
+                source,
+            };
             if error.is_disconnected() { Err(error) } else { Ok(None) }
         }
     }

@@ -21,7 +21,8 @@ async fn facts(redis: &TestRedis, user: Option<&str>) -> Result<ServerFacts, Sto
 }
 
 /// Every category of commands, then all but these: the rules of a careful operator.
-const GRANTED: &str = "+@stream +@sortedset +@hash +@set +@string +@scripting +del +unlink +exists +type +time +info +ping";
+const GRANTED: &str =
+    "+@stream +@sortedset +@hash +@set +@string +@scripting +del +unlink +exists +type +time +info +ping";
 
 fn user(redis: &TestRedis, name: &str, rules: &str) {
     let mut words = vec!["ACL", "SETUSER", name, "reset", "on", ">s3cret"];
