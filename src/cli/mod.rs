@@ -1,3 +1,4 @@
 //! The command line: what each command of `holdfast` does.
 
 pub mod config;
+pub mod sink;

@@ -172,9 +172,12 @@ impl StoreError {
 fn connect_advice(source: &RedisError) -> &'static str {
     match source.kind() {
         ErrorKind::Auth => "Set HOLDFAST_REDIS__USERNAME and HOLDFAST_REDIS__PASSWORD to a user that may log in",
-        ErrorKind::Tls => "Check HOLDFAST_REDIS__CA_FILE, and that the certificate names the host in the URL",
         ErrorKind::Sentinel => {
             "Check the sentinels' addresses and that sentinelServiceName in HOLDFAST_REDIS__URL names their master"
+        }
+        // A certificate that is not trusted comes as an IO error.
+        _ if *source.kind() == ErrorKind::Tls || source.details().contains("Certificate") => {
+            "Check HOLDFAST_REDIS__CA_FILE, and that the certificate names the host in the URL"
         }
         _ if source.details().contains("cluster support disabled") => {
             "This server is no Cluster: write redis:// in place of redis-cluster:// in HOLDFAST_REDIS__URL"
@@ -203,7 +206,7 @@ fn command_advice(source: &RedisError) -> &'static str {
 /// The URL with every password replaced by `***`, for messages and logs.
 #[must_use]
 pub fn masked(url: &str) -> String {
-    let Ok(mut parsed) = Url::parse(url) else {
+    let Some(mut parsed) = Url::parse(url).ok().filter(|url| !url.cannot_be_a_base()) else {
         return match url.rsplit_once('@') {
             Some((_, rest)) => format!("***@{rest}"),
             None => url.to_owned(),

@@ -197,16 +197,44 @@ mod tests {
     #[test]
     fn each_weakness_is_named() {
         assert_eq!(durable().warnings(), Vec::<String>::new());
-        let weak: [(&str, fn(&mut ServerFacts)); 5] = [
-            ("noeviction", |facts| facts.policy = "allkeys-lru".to_owned()),
-            ("appendonly", |facts| facts.append_only = false),
-            ("appendfsync", |facts| facts.fsync = Some("no".to_owned())),
-            ("maxmemory", |facts| facts.max_memory = 0),
-            ("min-replicas-to-write", |facts| facts.min_replicas = Some(0)),
+        let weak = [
+            (
+                "noeviction",
+                ServerFacts {
+                    policy: "allkeys-lru".to_owned(),
+                    ..durable()
+                },
+            ),
+            (
+                "appendonly",
+                ServerFacts {
+                    append_only: false,
+                    ..durable()
+                },
+            ),
+            (
+                "appendfsync",
+                ServerFacts {
+                    fsync: Some("no".to_owned()),
+                    ..durable()
+                },
+            ),
+            (
+                "maxmemory",
+                ServerFacts {
+                    max_memory: 0,
+                    ..durable()
+                },
+            ),
+            (
+                "min-replicas-to-write",
+                ServerFacts {
+                    min_replicas: Some(0),
+                    ..durable()
+                },
+            ),
         ];
-        for (word, weaken) in weak {
-            let mut facts = durable();
-            weaken(&mut facts);
+        for (word, facts) in weak {
             let warnings = facts.warnings();
             assert_eq!(warnings.len(), 1, "{warnings:?}");
             assert!(warnings[0].contains(word), "{warnings:?}");

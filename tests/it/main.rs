@@ -8,3 +8,4 @@ mod probe;
 mod redis_connection;
 mod sink;
 mod support;
+mod topologies;

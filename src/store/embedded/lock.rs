@@ -2,7 +2,7 @@
 //!
 //! `holdfast.lock` is held by this process alone and ends with it; `server.lock` is also held by the
 //! server, which inherits it as its standard output, until the server is really gone. So a second
-//! holdfast is refused at once, while after a crash the next one waits for the old server to finish.
+//! holdfast is refused, while after a crash the next one waits for the old server to finish.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Seek, Write};
@@ -137,45 +137,47 @@ fn write_pid(file: &mut File) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
+    /// The owner's lock as soon as it is free. A test beside this one may be starting a process, which
+    /// holds a copy of every descriptor until it runs its program.
+    async fn own(dir: &Path) -> OwnerLock {
+        let patience = Duration::from_secs(5);
+        let owned = async {
+            loop {
+                if let Claim::Owned(owner) = claim(dir).unwrap() {
+                    return owner;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(patience, owned).await.expect("nobody owns it")
+    }
+
     #[tokio::test]
     async fn a_directory_has_one_owner() {
         let scratch = tempfile::tempdir().unwrap();
         let dir = scratch.path().join("a").join("b");
-        let Claim::Owned(owner) = claim(&dir).unwrap() else {
-            panic!("nobody owns it")
-        };
+        let owner = own(&dir).await;
         let Claim::Taken { pid } = claim(&dir).unwrap() else {
             panic!("it is owned")
         };
         assert_eq!(pid, std::process::id().to_string());
         drop(owner);
-        assert!(matches!(claim(&dir).unwrap(), Claim::Owned(_)));
+        own(&dir).await;
     }
 
     #[tokio::test]
     async fn a_server_keeps_its_lock_beyond_its_owner() {
         let scratch = tempfile::tempdir().unwrap();
-        let Claim::Owned(owner) = claim(scratch.path()).unwrap() else {
-            panic!("nobody owns it")
-        };
-        let lock = ServerLock::wait(owner).await.unwrap();
+        let lock = ServerLock::wait(own(scratch.path()).await).await.unwrap();
         let mut server = std::process::Command::new("cat")
             .stdin(Stdio::piped())
             .stdout(lock.inherited().unwrap())
             .spawn()
             .unwrap();
         drop(lock);
-        let Claim::Owned(owner) = claim(scratch.path()).unwrap() else {
-            panic!("its owner is gone")
-        };
-        let next = tokio::spawn(ServerLock::wait(owner));
-        let _still_waiting = tokio::time::timeout(Duration::from_millis(200), async {
-            while !next.is_finished() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        })
-        .await
-        .expect_err("the server is still there");
+        let mut next = tokio::spawn(ServerLock::wait(own(scratch.path()).await));
+        let early = tokio::time::timeout(Duration::from_millis(200), &mut next).await;
+        assert!(early.is_err(), "the server is still there");
         drop(server.stdin.take());
         server.wait().unwrap();
         assert!(next.await.unwrap().is_ok());

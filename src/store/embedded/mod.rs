@@ -29,8 +29,13 @@ const RESTART_LAST: Duration = Duration::from_secs(10);
 const HEALTHY: Duration = Duration::from_secs(60);
 /// How long a server may take to end after SIGTERM.
 const STOP: Duration = Duration::from_secs(30);
+/// How long a directory may stay taken before a start is refused: a command-line verb may have a server
+/// there for a moment.
+const GRACE: Duration = Duration::from_secs(2);
 /// How long a verb waits for the server of a holdfast that is just starting.
 const ATTACH: Duration = Duration::from_secs(10);
+/// How often a taken directory is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Refuses the private server inside Kubernetes, where its disk may vanish with the pod, unless allowed.
 ///
@@ -68,15 +73,22 @@ impl Embedded {
     /// [`StoreError::Embedded`] when another holdfast uses the directory, no server is installed, or
     /// the server does not start; the message says what to do.
     pub async fn start(settings: &config::Embedded) -> Result<Self, StoreError> {
-        match lock::claim(&settings.data_dir)? {
-            Claim::Owned(owner) => Self::launch(settings, owner).await,
-            Claim::Taken { pid } => Err(StoreError::Embedded {
-                dir: settings.data_dir.clone(),
-                problem: format!(
-                    "another holdfast (process {pid}) uses this directory; stop it, or give this one a \
-                     HOLDFAST_EMBEDDED__DATA_DIR of its own"
-                ),
-            }),
+        let start = Instant::now();
+        loop {
+            let pid = match lock::claim(&settings.data_dir)? {
+                Claim::Owned(owner) => return Self::launch(settings, owner).await,
+                Claim::Taken { pid } => pid,
+            };
+            if start.elapsed() > GRACE {
+                return Err(StoreError::Embedded {
+                    dir: settings.data_dir.clone(),
+                    problem: format!(
+                        "another holdfast (process {pid}) uses this directory; stop it, or give this one a \
+                         HOLDFAST_EMBEDDED__DATA_DIR of its own"
+                    ),
+                });
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -138,7 +150,7 @@ impl Attached {
                     problem: format!("its owner (process {pid}) runs, but the server does not answer; see redis.log"),
                 });
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(LOOK).await;
         }
     }
 

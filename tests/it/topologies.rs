@@ -1,0 +1,228 @@
+//! Sentinel, Cluster and TLS: the same connection over real deployments, through a failover too.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use fred::prelude::{ClientLike, KeysInterface};
+use holdfast::config;
+use holdfast::domain::units::Period;
+use holdfast::store::connect::{Connection, FirstConnect};
+use holdfast::store::probe::probe;
+
+use crate::support::{TestRedis, free_port, wait_until};
+
+const SOON: Duration = Duration::from_secs(30);
+
+fn settings() -> config::Redis {
+    config::Redis {
+        command_timeout: Period::from_secs(1),
+        ..config::Redis::default()
+    }
+}
+
+async fn set(connection: &Connection, key: &str) -> bool {
+    let client = connection.client();
+    client.set::<(), _, _>(key, 1, None, None, false).await.is_ok()
+}
+
+/// One `redis-sentinel` that watches `master`, killed on drop.
+struct Sentinel {
+    process: Child,
+    port: u16,
+    _dir: tempfile::TempDir,
+}
+
+impl Sentinel {
+    fn watch(master: u16) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {master} 1\n\
+             sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n",
+            dir.path().display()
+        );
+        let file = dir.path().join("sentinel.conf");
+        std::fs::write(&file, text).unwrap();
+        let process = Command::new("redis-sentinel")
+            .arg(&file)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self {
+            process,
+            port,
+            _dir: dir,
+        }
+    }
+
+    fn ask(&self, words: &[&str]) -> String {
+        let port = self.port.to_string();
+        let output = Command::new("redis-cli")
+            .args(["-p", &port])
+            .args(words)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _gone = self.process.kill();
+        let _reaped = self.process.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_failover_is_followed() {
+    let (mut master, replica) = (TestRedis::start(), TestRedis::start());
+    replica.cli(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
+    let sentinel = Sentinel::watch(master.port());
+    wait_until("the sentinel knows the replica", SOON, async || {
+        sentinel
+            .ask(&["SENTINEL", "replicas", "main"])
+            .contains(&replica.port().to_string())
+            && replica.cli(&["INFO", "replication"]).contains("master_link_status:up")
+    })
+    .await;
+    let url = format!("redis-sentinel://127.0.0.1:{}?sentinelServiceName=main", sentinel.port);
+    let connection = Connection::open(&settings(), &url, FirstConnect::FailFast)
+        .await
+        .unwrap();
+    assert!(set(&connection, "before").await);
+    let facts = probe(&connection, "holdfast").await.unwrap();
+    assert_eq!(facts.replicas, 1);
+    assert!(facts.warnings().join("\n").contains("min-replicas-to-write"));
+
+    master.kill9();
+    wait_until("writes reach the new master", SOON, async || {
+        set(&connection, "after").await
+    })
+    .await;
+    assert_eq!(replica.cli(&["GET", "after"]), "1");
+
+    // The master is demoted without a broken connection: READONLY alone must make the client look again.
+    master.restart();
+    wait_until("the old master follows", SOON, async || {
+        master.cli(&["INFO", "replication"]).contains("master_link_status:up")
+            && sentinel.ask(&["SENTINEL", "failover", "main"]).contains("OK")
+    })
+    .await;
+    wait_until("writes reach the first master again", SOON, async || {
+        set(&connection, "again").await && master.cli(&["INFO", "replication"]).contains("role:master")
+    })
+    .await;
+    wait_until("the last write is there", SOON, async || {
+        set(&connection, "last").await && master.cli(&["GET", "last"]) == "1"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cluster_is_one_deployment() {
+    let mut nodes = [(); 3].map(|()| TestRedis::with(&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]));
+    let addresses = nodes.each_ref().map(|node| format!("127.0.0.1:{}", node.port()));
+    let made = Command::new("redis-cli")
+        .args(["--cluster", "create"])
+        .args(&addresses)
+        .arg("--cluster-yes")
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    wait_until("the cluster is whole", SOON, async || {
+        nodes
+            .iter()
+            .all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
+    })
+    .await;
+    let url = format!("redis-cluster://{}?node={}", addresses[0], addresses[1]);
+    let connection = Connection::open(&settings(), &url, FirstConnect::FailFast)
+        .await
+        .unwrap();
+    assert!(connection.is_cluster());
+    assert!(probe(&connection, "holdfast").await.unwrap().cluster);
+    for partition in 0..16 {
+        assert!(set(&connection, &format!("holdfast:{{{partition}}}:x")).await);
+    }
+    assert!(
+        nodes.iter().all(|node| node.cli(&["DBSIZE"]) != "0"),
+        "every node holds some"
+    );
+    nodes[1].restart();
+    wait_until("every partition takes writes again", SOON, async || {
+        let mut all = true;
+        for partition in 0..16 {
+            all &= set(&connection, &format!("holdfast:{{{partition}}}:x")).await;
+        }
+        all
+    })
+    .await;
+    let plain = Connection::open(&settings(), &nodes[0].url(), FirstConnect::FailFast)
+        .await
+        .unwrap();
+    let other = (0..16).map(|partition| format!("{{{partition}}}"));
+    let mut moved = 0;
+    for key in other {
+        moved += usize::from(!set(&plain, &key).await);
+    }
+    assert!(moved > 0, "a plain connection cannot serve a cluster");
+    let single = TestRedis::start();
+    let wrong = format!("redis-cluster://127.0.0.1:{}", single.port());
+    let Err(error) = Connection::open(&settings(), &wrong, FirstConnect::FailFast).await else {
+        panic!("it is no cluster")
+    };
+    assert!(error.to_string().contains("redis://"), "{error}");
+}
+
+/// A certificate authority and a server certificate for localhost, written as PEM files.
+fn certificates(dir: &Path) {
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let mut ca = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_certificate = ca.self_signed(&ca_key).unwrap();
+    let issuer = rcgen::Issuer::new(ca, ca_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let server = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = server.signed_by(&key, &issuer).unwrap();
+    std::fs::write(dir.join("ca.pem"), ca_certificate.pem()).unwrap();
+    std::fs::write(dir.join("cert.pem"), certificate.pem()).unwrap();
+    std::fs::write(dir.join("key.pem"), key.serialize_pem()).unwrap();
+}
+
+#[tokio::test]
+async fn tls_trusts_the_given_authority_only() {
+    let dir = tempfile::tempdir().unwrap();
+    certificates(dir.path());
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let port = free_port();
+    let _redis = TestRedis::with(&[
+        "--tls-port",
+        &port.to_string(),
+        "--tls-auth-clients",
+        "no",
+        "--tls-ca-cert-file",
+        &file("ca.pem"),
+        "--tls-cert-file",
+        &file("cert.pem"),
+        "--tls-key-file",
+        &file("key.pem"),
+    ]);
+    let trusting = config::Redis {
+        ca_file: Some(dir.path().join("ca.pem")),
+        ..settings()
+    };
+    let url = format!("rediss://localhost:{port}");
+    let connection = Connection::open(&trusting, &url, FirstConnect::FailFast).await.unwrap();
+    connection.client().ping::<()>(None).await.unwrap();
+    let other_name = format!("rediss://127.0.0.1:{port}");
+    assert!(
+        Connection::open(&trusting, &other_name, FirstConnect::FailFast)
+            .await
+            .is_err()
+    );
+    let Err(error) = Connection::open(&settings(), &url, FirstConnect::FailFast).await else {
+        panic!("the system does not know this authority")
+    };
+    assert!(error.to_string().contains("HOLDFAST_REDIS__CA_FILE"), "{error}");
+}
