@@ -9,7 +9,8 @@ use metrics::{Unit, set_global_recorder};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use metrics_util::MetricKindMask;
 
-use super::metrics::{CATALOGUE, Kind, prepare, set_own_gauges};
+use super::catalogue::{CATALOGUE, Kind};
+use super::metrics::{prepare, set_own_gauges};
 use crate::config::Admin;
 
 /// How often [`Metrics::run_upkeep`] wants to be called.

@@ -133,6 +133,7 @@ fn no_message_shows_a_secret() {
         complaint(load_file("[redis]\npasswrod = \"12345\"")),
         complaint(load_file("[redis]\npassword = \"12345")),
         complaint(load_file("redis = \"redis://bob:12345@host\"")),
+        complaint(load_file("[redis]\nurl = [\"redis://bob:12345@host\"]")),
         complaint(load_env(&[("HOLDFAST_REDIS__URL", "http://bob:12345@host")])),
         complaint(load_env(&[("HOLDFAST_REDIS__URL", "bob:12345@host")])),
         complaint(load_env(&[("HOLDFAST_REDIS__PASSWROD", "12345")])),

@@ -1,0 +1,238 @@
+//! Every metric's name, kind, unit and meaning.
+//!
+//! The only file with metric names: `metrics.rs` records them, `exporter.rs` registers them, and a
+//! test renders each. Names end in their unit; labels are those of [`super::labels`].
+
+use metrics::Unit;
+
+pub(super) const EVENTS_ACCEPTED: &str = "holdfast_events_accepted_total";
+pub(super) const EVENTS_SETTLED: &str = "holdfast_events_settled_total";
+pub(super) const DELIVERY_ATTEMPTS: &str = "holdfast_delivery_attempts_total";
+pub(super) const DELIVERIES: &str = "holdfast_deliveries_total";
+pub(super) const REDELIVERIES: &str = "holdfast_redeliveries_total";
+pub(super) const WAKEUPS: &str = "holdfast_wakeups_total";
+pub(super) const RECLAIMED: &str = "holdfast_reclaimed_total";
+pub(super) const INTAKE_REFUSED: &str = "holdfast_intake_refused_total";
+pub(super) const REDIS_ERRORS: &str = "holdfast_redis_errors_total";
+pub(super) const DESTINATION_BLOCKED: &str = "holdfast_destination_blocked_total";
+pub(super) const DELIVERY_DURATION: &str = "holdfast_delivery_duration_seconds";
+pub(super) const END_TO_END_LATENCY: &str = "holdfast_end_to_end_latency_seconds";
+pub(super) const REINJECTION_LATENESS: &str = "holdfast_reinjection_lateness_seconds";
+pub(super) const REDIS_COMMAND_DURATION: &str = "holdfast_redis_command_duration_seconds";
+pub(super) const MATCH_DURATION: &str = "holdfast_match_duration_seconds";
+pub(super) const STREAM_LAG: &str = "holdfast_stream_lag";
+pub(super) const STREAM_PENDING: &str = "holdfast_stream_pending";
+pub(super) const PARKED: &str = "holdfast_parked";
+pub(super) const OLDEST_AGE: &str = "holdfast_oldest_age_seconds";
+pub(super) const CIRCUIT_STATE: &str = "holdfast_circuit_state";
+pub(super) const IN_FLIGHT: &str = "holdfast_in_flight";
+pub(super) const DEAD_LETTERS: &str = "holdfast_dead_letters";
+pub(super) const REDIS_MEMORY_RATIO: &str = "holdfast_redis_memory_ratio";
+pub(super) const REDIS_DURABILITY: &str = "holdfast_redis_durability_info";
+pub(super) const ENTRIES_MISSING: &str = "holdfast_entries_missing_total";
+pub(super) const AUDIT_REPAIRS: &str = "holdfast_audit_repairs_total";
+pub(super) const LEDGER: &str = "holdfast_ledger";
+pub(super) const LEDGER_IMBALANCE: &str = "holdfast_ledger_imbalance";
+pub(super) const BUILD_INFO: &str = "holdfast_build_info";
+
+/// What a metric is; a histogram with its buckets in seconds.
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    Histogram(&'static [f64]),
+}
+
+use Kind::{Counter as C, Gauge as G, Histogram as H};
+
+/// One subscriber's answer: a fast local one to the longest deadline.
+const REQUEST: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+/// From milliseconds on the direct path to an outage of days.
+const LATENCY: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0,
+    14_400.0, 86_400.0,
+];
+const LATENESS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+const REDIS: &[f64] = &[
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0,
+];
+const MATCH: &[f64] = &[
+    0.000_001,
+    0.000_002_5,
+    0.000_005,
+    0.000_01,
+    0.000_02,
+    0.000_05,
+    0.0001,
+    0.001,
+    0.01,
+];
+
+/// Name, kind, unit and meaning of every metric.
+pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
+    (
+        EVENTS_ACCEPTED,
+        C,
+        Unit::Count,
+        "Events taken in and written to the event stream by this pod.",
+    ),
+    (
+        EVENTS_SETTLED,
+        C,
+        Unit::Count,
+        "Events acknowledged by this pod after each delivery was sent, parked or given up.",
+    ),
+    (
+        DELIVERY_ATTEMPTS,
+        C,
+        Unit::Count,
+        "Requests to subscribers, by what they came to and why.",
+    ),
+    (
+        DELIVERIES,
+        C,
+        Unit::Count,
+        "Deliveries that reached a resting place: delivered, parked or dead-lettered.",
+    ),
+    (
+        REDELIVERIES,
+        C,
+        Unit::Count,
+        "Due subscriptions re-injected into the redelivery stream by this pod.",
+    ),
+    (
+        WAKEUPS,
+        C,
+        Unit::Count,
+        "Wake-ups brought forward because a subscriber that was behind answered.",
+    ),
+    (
+        ENTRIES_MISSING,
+        C,
+        Unit::Count,
+        "Undelivered entries that were gone from their stream: someone trimmed or deleted them.",
+    ),
+    (
+        AUDIT_REPAIRS,
+        C,
+        Unit::Count,
+        "Subscriptions that nothing would have woken, repaired by the audit.",
+    ),
+    (
+        LEDGER,
+        G,
+        Unit::Count,
+        "Totals that the scripts keep, exact through every crash, by entry; the same on every pod.",
+    ),
+    (
+        LEDGER_IMBALANCE,
+        G,
+        Unit::Count,
+        "Deliveries that the ledger can't account for; anything but 0 is an alert.",
+    ),
+    (RECLAIMED, C, Unit::Count, "Entries taken over from dead workers."),
+    (
+        INTAKE_REFUSED,
+        C,
+        Unit::Count,
+        "Events not taken in, by reason; the sender was told.",
+    ),
+    (
+        REDIS_ERRORS,
+        C,
+        Unit::Count,
+        "Redis commands that failed, by operation and kind.",
+    ),
+    (
+        DESTINATION_BLOCKED,
+        C,
+        Unit::Count,
+        "Requests not sent because the destination's address is not allowed.",
+    ),
+    (
+        DELIVERY_DURATION,
+        H(REQUEST),
+        Unit::Seconds,
+        "Time of one request to a subscriber, from connect to the last byte.",
+    ),
+    (
+        END_TO_END_LATENCY,
+        H(LATENCY),
+        Unit::Seconds,
+        "Time from an event's arrival to its delivery, by path.",
+    ),
+    (
+        REINJECTION_LATENESS,
+        H(LATENESS),
+        Unit::Seconds,
+        "Time between a wake-up's due time and its re-injection.",
+    ),
+    (
+        REDIS_COMMAND_DURATION,
+        H(REDIS),
+        Unit::Seconds,
+        "Time of one Redis operation, by operation.",
+    ),
+    (
+        MATCH_DURATION,
+        H(MATCH),
+        Unit::Seconds,
+        "Time to match one event against all subscriptions.",
+    ),
+    (
+        STREAM_LAG,
+        G,
+        Unit::Count,
+        "Events written and not yet read. The same on every pod: use max, not sum.",
+    ),
+    (
+        STREAM_PENDING,
+        G,
+        Unit::Count,
+        "Events read and not yet settled, on all pods. Use max, not sum.",
+    ),
+    (
+        PARKED,
+        G,
+        Unit::Count,
+        "Deliveries in a subscription's retry queue. Use max over pods, not sum.",
+    ),
+    (
+        OLDEST_AGE,
+        G,
+        Unit::Seconds,
+        "Age of the oldest undelivered event, in the stream or a retry queue. Use max.",
+    ),
+    (
+        CIRCUIT_STATE,
+        G,
+        Unit::Count,
+        "0 closed, 1 draining, 2 open, 3 suspended. Use max over pods.",
+    ),
+    (
+        IN_FLIGHT,
+        G,
+        Unit::Count,
+        "Requests to subscribers in flight in this pod.",
+    ),
+    (
+        DEAD_LETTERS,
+        G,
+        Unit::Count,
+        "Dead letters kept. Use max over pods, not sum.",
+    ),
+    (
+        REDIS_MEMORY_RATIO,
+        G,
+        Unit::Count,
+        "Redis' used memory over its limit, 0 to 1; 0 without a limit. Use max.",
+    ),
+    (
+        REDIS_DURABILITY,
+        G,
+        Unit::Count,
+        "Always 1; the labels say how Redis keeps its data.",
+    ),
+    (BUILD_INFO, G, Unit::Count, "Always 1; the labels say what runs."),
+];
