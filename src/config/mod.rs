@@ -171,7 +171,7 @@ pub struct Worker {
     pub name: Option<String>,
     /// Entries read at once, at most.
     pub read_batch: usize,
-    /// Events read and not settled yet, at most.
+    /// Events read and not settled yet, at most; one counts once for every 8 KiB.
     pub max_events: usize,
     /// How long a read waits for entries; also how long an idle stop may take.
     pub read_block: Period,
