@@ -3,6 +3,7 @@
 
 mod config;
 mod embedded;
+mod engine;
 mod layers;
 mod probe;
 mod redis_connection;

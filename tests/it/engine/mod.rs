@@ -1,0 +1,16 @@
+//! The engine from outside: the real binary as processes of its own, a private Redis, real subscribers, real
+//! signals. One file a theme; `harness` starts and checks a deployment, `subscriber` answers as a test says.
+
+mod big;
+mod clocks;
+mod crashes;
+mod direct;
+mod harness;
+mod headers;
+mod outage;
+mod poison;
+mod redis_faults;
+mod scaling;
+mod start;
+mod subscriber;
+mod subscriptions;

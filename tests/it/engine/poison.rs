@@ -1,0 +1,250 @@
+//! Events and deliveries that are themselves the problem: they end as dead letters, they alone.
+
+use holdfast::cli::sink::Mode;
+
+use super::harness::{Deployment, EVENTS, REDELIVERIES, SOON, event};
+use super::subscriber::{Reply, Subscriber};
+use crate::support::wait_until;
+
+/// Whether this is the third event.
+fn is_third(body: &[u8]) -> bool {
+    body.windows(8).any(|part| part == br#""Id":"2""#)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_event_becomes_a_dead_letter_and_stops_nobody() {
+    let deployment = Deployment::start(1, &[]).await;
+    let sink = Deployment::sink(Mode::Ok).await;
+    let id = deployment.subscribe(&sink.url("/events"), |_| {}).await;
+    deployment.publish(5).await;
+    let deep = "[".repeat(100_000);
+    let odd: [&[&str]; 6] = [
+        &["event", "this is no JSON"],
+        &["payload", "{}"],
+        &["event", ""],
+        &["event", "[1, 2, 3]"],
+        &["event", &deep],
+        &["event", r#"{"Events": "none"}"#],
+    ];
+    for fields in odd {
+        let mut command = vec!["XADD", EVENTS, "*"];
+        command.extend(fields);
+        assert!(deployment.cli(&command).contains('-'));
+    }
+    deployment.publish(5).await;
+    deployment.settled().await;
+    assert_eq!(deployment.expect_all_at(&id, &sink), 0);
+    let reasons = deployment.dead_letters().await;
+    let ledger = deployment.ledger().await;
+    assert_eq!(usize::try_from(ledger.rejected).unwrap(), reasons.len());
+    assert!(reasons.len() >= 5, "{reasons:?}");
+    assert!(reasons.iter().all(|(_, reason)| !reason.is_empty()), "{reasons:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_event_that_gets_500_among_good_ones_is_refused_alone() {
+    let settings = [
+        ("HOLDFAST_RETRY__DELAY", "50ms"),
+        ("HOLDFAST_RETRY__REFUSED_ATTEMPTS", "3"),
+    ];
+    let deployment = Deployment::start(2, &settings).await;
+    let subscriber = Subscriber::start(|request| match is_third(&request.body) {
+        true => Reply::Status(500),
+        false => Reply::Status(200),
+    })
+    .await;
+    let id = deployment.subscribe(&subscriber.url(), |_| {}).await;
+    let events = deployment.publish(100).await;
+    deployment.settled().await;
+    assert_eq!(
+        deployment.dead_letters().await,
+        [(Some(events[2]), "refused".to_owned())]
+    );
+    let accepted = subscriber.accepted();
+    assert_eq!(accepted.len(), 99);
+    assert!(
+        accepted
+            .iter()
+            .all(|delivery| delivery.event != events[2] && delivery.subscription == id)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_oldest_that_gets_500_does_not_stop_those_behind_it() {
+    let settings = [
+        ("HOLDFAST_RETRY__DELAY", "50ms"),
+        ("HOLDFAST_RETRY__REFUSED_ATTEMPTS", "3"),
+    ];
+    let deployment = Deployment::start(1, &settings).await;
+    let subscriber = Subscriber::start(|request| match is_third(&request.body) {
+        true => Reply::Status(500),
+        false => Reply::Status(200),
+    })
+    .await;
+    let id = deployment
+        .subscribe(&subscriber.url(), |subscription| subscription.max_in_flight = Some(1))
+        .await;
+    // Parked before anything is sent, with the bad one as the oldest.
+    deployment.suspend(&id).await;
+    let bad = deployment.write(event(2)).await.unwrap();
+    for number in 10..40 {
+        deployment.write(event(number)).await.unwrap();
+    }
+    deployment.parked(31).await;
+    deployment.resume(&id).await;
+    deployment.settled().await;
+    assert_eq!(deployment.dead_letters().await, [(Some(bad), "refused".to_owned())]);
+    assert_eq!(subscriber.accepted().len(), 30);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_event_that_gets_404_is_tried_a_few_times_then_dead() {
+    let settings = [
+        ("HOLDFAST_RETRY__DELAY", "50ms"),
+        ("HOLDFAST_RETRY__REFUSED_ATTEMPTS", "4"),
+    ];
+    let deployment = Deployment::start(1, &settings).await;
+    let subscriber = Subscriber::start(|request| match is_third(&request.body) {
+        true => Reply::Status(404),
+        false => Reply::Status(200),
+    })
+    .await;
+    deployment.subscribe(&subscriber.url(), |_| {}).await;
+    let mut bad = Vec::new();
+    // Other events succeed in between all the time, so it is this one's fault.
+    bad.push(deployment.write(event(2)).await.unwrap());
+    wait_until("it is given up", SOON, async || {
+        deployment.write(event(7)).await.unwrap();
+        !deployment.dead_letters().await.is_empty()
+    })
+    .await;
+    deployment.settled().await;
+    assert_eq!(deployment.dead_letters().await, [(Some(bad[0]), "refused".to_owned())]);
+    let tries = subscriber
+        .seen()
+        .iter()
+        .filter(|request| is_third(&request.body))
+        .count();
+    assert_eq!(tries, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_that_answers_404_to_everything_loses_none() {
+    let settings = [
+        ("HOLDFAST_RETRY__DELAY", "50ms"),
+        ("HOLDFAST_RETRY__REFUSED_ATTEMPTS", "5"),
+    ];
+    let deployment = Deployment::start(2, &settings).await;
+    let sink = Deployment::sink(Mode::Status(404)).await;
+    let id = deployment.subscribe(&sink.url("/events"), |_| {}).await;
+    deployment.publish(60).await;
+    deployment.open(&id).await;
+    let asked = sink.counts().requests;
+    wait_until("it was probed many times", SOON, async || {
+        sink.counts().requests >= asked + 12
+    })
+    .await;
+    assert!(deployment.dead_letters().await.is_empty());
+    assert_eq!(deployment.ledger().await.parked, 60);
+    sink.set_mode(Mode::Ok).await;
+    deployment.settled().await;
+    assert_eq!(deployment.expect_all_at(&id, &sink), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_killed_its_workers_is_processed_alone_then_dead() {
+    let mut deployment = Deployment::start(0, &[]).await;
+    let sink = Deployment::sink(Mode::Ok).await;
+    deployment.subscribe(&sink.url("/events"), |_| {}).await;
+    let events = deployment.publish(3).await;
+    let read = ["XREADGROUP", "GROUP", "workers", "ghost", "STREAMS", EVENTS, ">"];
+    assert!(!deployment.cli(&read).is_empty());
+    // The first was alone when its fifth worker died; the second died five times too, but never alone.
+    for (id, times) in [(events[0], "5"), (events[1], "5"), (events[2], "1")] {
+        let claim = [
+            "XCLAIM",
+            EVENTS,
+            "workers",
+            "ghost",
+            "0",
+            &id.to_string(),
+            "RETRYCOUNT",
+            times,
+            "JUSTID",
+        ];
+        assert!(!deployment.cli(&claim).is_empty());
+    }
+    deployment.cli(&["HSET", "holdfast:{0}:alone", &events[0].to_string(), "ghost"]);
+    deployment.add_pod(&[]).await;
+    deployment.settled().await;
+    let letters = deployment.dead_letters().await;
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert_eq!(letters[0].0, Some(events[0]));
+    assert!(letters[0].1.contains("died"), "{letters:?}");
+    assert_eq!(sink.counts().distinct, 2);
+    assert_eq!(deployment.cli(&["HLEN", "holdfast:{0}:alone"]), "0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redelivery_that_killed_its_workers_costs_its_oldest_delivery_only() {
+    let mut deployment = Deployment::start(1, &[]).await;
+    let sink = Deployment::sink(Mode::Status(503)).await;
+    let id = deployment.subscribe(&sink.url("/events"), |_| {}).await;
+    deployment.suspend(&id).await;
+    let events = deployment.publish(10).await;
+    deployment.parked(10).await;
+    deployment.pods[0].sigkill();
+    deployment.pods[0].wait(SOON);
+    deployment
+        .store
+        .set_state(&id, holdfast::domain::subscription::State::Enabled)
+        .await
+        .unwrap();
+    wait_until("one is injected", SOON, async || {
+        deployment.partition().reinject().await.unwrap();
+        deployment.cli(&["XLEN", REDELIVERIES]) == "1"
+    })
+    .await;
+    let read = ["XREADGROUP", "GROUP", "workers", "ghost", "STREAMS", REDELIVERIES, ">"];
+    assert!(!deployment.cli(&read).is_empty());
+    let listed = deployment.cli(&["XPENDING", REDELIVERIES, "workers", "-", "+", "1"]);
+    let entry = listed.lines().next().unwrap();
+    deployment.cli(&[
+        "XCLAIM",
+        REDELIVERIES,
+        "workers",
+        "ghost",
+        "0",
+        entry,
+        "RETRYCOUNT",
+        "5",
+        "JUSTID",
+    ]);
+    deployment.cli(&["HSET", "holdfast:{0}:alone", entry, "ghost"]);
+    sink.set_mode(Mode::Ok).await;
+    deployment.add_pod(&[]).await;
+    deployment.settled().await;
+    assert_eq!(
+        deployment.dead_letters().await,
+        [(Some(events[0]), "poison".to_owned())]
+    );
+    assert_eq!(sink.counts().distinct, 9);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_operator_deletes_or_writes_by_hand_stops_nobody() {
+    let deployment = Deployment::start(1, &[]).await;
+    let sink = Deployment::sink(Mode::Status(503)).await;
+    let id = deployment.subscribe(&sink.url("/events"), |_| {}).await;
+    deployment.publish(20).await;
+    deployment.parked(20).await;
+    let body = deployment.cli(&["HKEYS", "holdfast:{0}:bodies"]);
+    deployment.cli(&["HDEL", "holdfast:{0}:bodies", body.lines().next().unwrap()]);
+    deployment.cli(&["XADD", REDELIVERIES, "*", "subscription", "nobody"]);
+    deployment.cli(&["XADD", REDELIVERIES, "*", "what", "is this"]);
+    deployment.cli(&["XADD", REDELIVERIES, "*", "subscription", id.as_str()]);
+    sink.set_mode(Mode::Ok).await;
+    deployment.settled().await;
+    assert_eq!(sink.counts().distinct, 19);
+    assert_eq!(deployment.dead_letters().await.len(), 1);
+}
