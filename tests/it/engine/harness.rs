@@ -81,7 +81,7 @@ impl Deployment {
         deployment
     }
 
-    /// Starts one more pod and waits until it reads; answers its place in `pods`.
+    /// Starts one more pod and waits for its first heartbeat; answers its place in `pods`.
     pub(crate) async fn add_pod(&mut self, more: &[(&str, &str)]) -> usize {
         let name = format!("pod{}", self.names.fetch_add(1, Ordering::Relaxed));
         let url = self.redis.url();
@@ -97,9 +97,9 @@ impl Deployment {
             .collect();
         self.pods.push(Holdfast::start(&["serve"], &environment));
         let first = format!("{name}-");
-        wait_until("the new pod reads", SOON, async || {
-            let consumers = self.partition().consumers().await.unwrap_or_default();
-            consumers.iter().any(|consumer| consumer.starts_with(&first))
+        wait_until("the new pod lives", SOON, async || {
+            let workers = self.cli(&["ZRANGE", "holdfast:{0}:workers", "0", "-1"]);
+            workers.lines().any(|worker| worker.starts_with(&first))
         })
         .await;
         self.pods.len() - 1
