@@ -185,6 +185,24 @@ impl Partition {
 }
 
 impl Store {
+    /// The state of each of these subscriptions, in their order, summed over the partitions, with Redis' clock
+    /// in ms.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn census(&self, subscriptions: &[&str]) -> Result<(u64, Vec<Census>), StoreError> {
+        let mut clock = 0;
+        let mut sums = vec![Census::default(); subscriptions.len()];
+        for partition in self.partitions() {
+            let (now, rows) = partition.census(subscriptions).await?;
+            clock = clock.max(now);
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                sum.add(row);
+            }
+        }
+        Ok((clock, sums))
+    }
+
     /// The state of every troubled subscription, summed over the partitions, with Redis' clock in ms.
     ///
     /// # Errors
