@@ -6,6 +6,7 @@
 pub mod config;
 mod confirm;
 mod dead_letters;
+pub mod demo;
 mod deployment;
 mod publish;
 pub mod sink;
@@ -51,6 +52,8 @@ enum Verb {
     Status(status::Args),
     /// Put events into the stream, as the HTTP intake does.
     Publish(publish::Args),
+    /// Show events being kept and delivered through an outage, a hang and a killed worker.
+    Demo(demo::Args),
     /// Run a subscriber to test with.
     Sink(sink::Args),
 }
@@ -88,6 +91,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::DeadLetters(verb) => block_on(dead_letters::run(verb, &load(file)?.config, out)),
         Verb::Status(args) => block_on(status::run(args, &load(file)?.config, out)),
         Verb::Publish(args) => block_on(publish::run(args, &load(file)?.config, out)),
+        Verb::Demo(args) => block_on(demo::run(args)),
         Verb::Sink(args) => block_on(sink::run(args)),
     }
 }
