@@ -44,7 +44,7 @@ enum Verb {
     Config(Json),
     /// Manage who gets which events.
     #[command(subcommand, visible_alias = "subs")]
-    Subscriptions(subscriptions::Verb),
+    Subscriptions(Box<subscriptions::Verb>),
     /// Look after deliveries that were given up.
     #[command(subcommand)]
     DeadLetters(dead_letters::Verb),
@@ -87,7 +87,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.verb {
         Verb::Serve => block_on(app::serve(load(file)?)),
         Verb::Config(how) => config::run(file, how.json, out),
-        Verb::Subscriptions(verb) => block_on(subscriptions::run(verb, &load(file)?.config, out)),
+        Verb::Subscriptions(verb) => block_on(subscriptions::run(*verb, &load(file)?.config, out)),
         Verb::DeadLetters(verb) => block_on(dead_letters::run(verb, &load(file)?.config, out)),
         Verb::Status(args) => block_on(status::run(args, &load(file)?.config, out)),
         Verb::Publish(args) => block_on(publish::run(args, &load(file)?.config, out)),

@@ -53,8 +53,10 @@ impl Tally {
 pub(super) async fn replay(store: &Store, which: &Which, out: &mut impl Write) -> anyhow::Result<()> {
     let mut tally = Tally::default();
     let result = replay_all(store, which, &mut tally).await;
-    // Said in any case: an error comes after some were replayed.
-    tally.say(out)?;
+    // An error may come after some were replayed.
+    if result.is_ok() || tally.replayed > 0 {
+        tally.say(out)?;
+    }
     result
 }
 
@@ -93,7 +95,9 @@ pub(super) async fn purge(store: &Store, purge: &Purge, out: &mut impl Write) ->
         for one in &found {
             purged += one.partition.purge(&[one.letter.id]).await?;
         }
-        writeln!(out, "{} purged", count(purged, "dead letter"))?;
+        if missing.is_empty() || purged > 0 {
+            writeln!(out, "{} purged", count(purged, "dead letter"))?;
+        }
         return complain(&missing);
     }
     if !purge.yes {

@@ -8,10 +8,11 @@ use serde_json::Value;
 use super::select::{Found, LetterId, NOBODY, Walk};
 use super::{List, Show};
 use crate::cli::table::Table;
-use crate::cli::text::{plain, short, time};
+use crate::cli::text::{plain, short, short_error, time};
 use crate::store::Store;
 
-const ERROR_WIDTH: usize = 60;
+const REASON_WIDTH: usize = 72;
+const ERROR_WIDTH: usize = 48;
 
 /// A dead letter as `--json` prints it.
 #[derive(Serialize)]
@@ -50,10 +51,11 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Why it was given up, in one short line.
     fn said(&self) -> String {
         match (self.reason, self.error) {
-            (reason, "") => reason.to_owned(),
-            (reason, error) => format!("{reason}: {error}"),
+            (reason, "") => short(reason, REASON_WIDTH),
+            (reason, error) => format!("{reason}: {}", short_error(error, ERROR_WIDTH)),
         }
     }
 }
@@ -93,7 +95,7 @@ pub(super) async fn list(store: &Store, list: &List, out: &mut impl Write) -> an
             view.given_up_at.clone(),
             view.attempts.to_string(),
             view.source.unwrap_or(NOBODY).to_owned(),
-            short(&view.said(), ERROR_WIDTH),
+            view.said(),
         ]);
     }
     out.write_all(table.to_string().as_bytes())?;

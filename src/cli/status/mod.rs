@@ -6,11 +6,12 @@ mod report;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use anyhow::Context;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use self::report::Report;
 use super::deployment::with_store;
 use crate::config::Config;
+use crate::store::Store;
 
 /// How often `--watch` looks.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -49,6 +50,7 @@ pub(super) async fn run(args: Args, config: &Config, out: &mut impl Write) -> an
         }
         let mut before = None;
         let mut seconds = tokio::time::interval(PERIOD);
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         seconds.tick().await;
         loop {
             if redraw {
@@ -62,14 +64,28 @@ pub(super) async fn run(args: Args, config: &Config, out: &mut impl Write) -> an
                 writeln!(out)?;
             }
             out.flush()?;
-            seconds.tick().await;
-            let next = Report::take(store, dead_after)
-                .await
-                .context("Redis went away while watching")?;
+            let next = again(store, dead_after, &mut seconds).await?;
             before = Some(std::mem::replace(&mut report, next));
         }
     })
     .await
+}
+
+/// The next report; while Redis is away it is asked for again, and the watcher told once.
+async fn again(store: &Store, dead_after: Duration, seconds: &mut Interval) -> anyhow::Result<Report> {
+    let mut told = false;
+    loop {
+        seconds.tick().await;
+        match Report::take(store, dead_after).await {
+            Err(error) if error.is_transient() => {
+                if !told {
+                    writeln!(std::io::stderr(), "holdfast: {error}; looking again until it answers")?;
+                }
+                told = true;
+            }
+            result => return Ok(result?),
+        }
+    }
 }
 
 fn print(report: &Report, before: Option<&Report>, json: bool, out: &mut impl Write) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use super::report::{Books, Report, Row, Totals};
 use crate::cli::table::Table;
-use crate::cli::text::{count, number, short, size, span};
+use crate::cli::text::{count, number, short, short_error, size, span};
 
 const DESTINATION_WIDTH: usize = 44;
 const ERROR_WIDTH: usize = 48;
@@ -57,7 +57,7 @@ fn table(rows: &[Row], rates: bool) -> String {
             next,
             number(circuit.attempts),
         ];
-        let error = short(circuit.last_error, ERROR_WIDTH);
+        let error = short_error(circuit.last_error, ERROR_WIDTH);
         let [id, destination, state, parked, oldest, next, attempts] = cells;
         if rates {
             let rate = row.parked_per_second.map_or_else(dash, change);
@@ -77,6 +77,12 @@ fn totals(totals: &Totals) -> Vec<(&'static str, String)> {
     );
     if let Some(age) = totals.oldest_event_age_ms {
         events.push_str(&format!(", the oldest for {}", span(age)));
+    }
+    if totals.ledger.unwanted_events > 0 {
+        events.push_str(&format!(
+            ", {} so far wanted by nobody",
+            number(totals.ledger.unwanted_events)
+        ));
     }
     let mut workers = number(totals.workers_alive);
     if totals.workers_alive == 0 {

@@ -3,8 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Context;
-use url::Url;
+use url::{ParseError, Url};
 
 use super::options::{Clear, Given, option_of};
 use super::view::destination;
@@ -210,8 +209,11 @@ fn suspended(reason: &str) -> State {
 
 /// Reads a destination; what is wrong is said without quoting it, for it may hold a password.
 fn url(text: &str) -> anyhow::Result<Url> {
-    text.parse()
-        .context("DESTINATION: it is no URL; write http://HOST/PATH or https://HOST/PATH")
+    let advice = "write http://HOST/PATH or https://HOST/PATH";
+    text.parse().map_err(|error| match error {
+        ParseError::RelativeUrlWithoutBase => anyhow::anyhow!("DESTINATION: it is no URL; {advice}"),
+        other => anyhow::anyhow!("DESTINATION: it is no URL ({other}); {advice}"),
+    })
 }
 
 /// Every problem by the option that sets it.
