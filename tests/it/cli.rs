@@ -589,12 +589,9 @@ async fn watch_prints_again_and_survives_an_outage() {
     let mut redis = TestRedis::start();
     let cli = Cli::of(&redis);
     let id = cli.add(&["http://127.0.0.1:9/"]);
-    let file = std::fs::File::create(cli.path().join("out")).unwrap();
-    let mut process = cli
-        .command(&["status", "--watch", "--json"])
-        .stdout(file)
-        .spawn()
-        .unwrap();
+    let file = |name| std::fs::File::create(cli.path().join(name)).unwrap();
+    let mut watch = cli.command(&["status", "--watch", "--json"]);
+    let mut process = watch.stdout(file("out")).stderr(file("err")).spawn().unwrap();
     let lines = || {
         let text = std::fs::read_to_string(cli.path().join("out")).unwrap();
         text.lines()
@@ -606,6 +603,12 @@ async fn watch_prints_again_and_survives_an_outage() {
         lines()
             .last()
             .is_some_and(|line| !line["totals"]["delivered_per_second"].is_null())
+    })
+    .await;
+    redis.kill9();
+    wait_until("the outage is told", soon, async || {
+        let told = std::fs::read_to_string(cli.path().join("err")).unwrap();
+        told.contains("looking again")
     })
     .await;
     redis.restart();

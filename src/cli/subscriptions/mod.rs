@@ -77,7 +77,7 @@ pub(super) struct Update {
     destination: Option<String>,
     #[command(flatten)]
     options: Options,
-    /// Puts these options back to their defaults.
+    /// Put these options back to their defaults; filter and retry stand for all of theirs.
     #[arg(long, value_name = "OPTION", value_delimiter = ',')]
     clear: Vec<Clear>,
 }

@@ -101,59 +101,34 @@ pub(super) struct Options {
     retry_max_attempts: Option<u32>,
 }
 
-/// An option by name, to be put back to its default.
+/// An option by name, to be put back to its default; `filter` and `retry` stand for all of theirs.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Clear {
-    /// The context.
     Context,
-    /// Everything that selects events.
     Filter,
-    /// The event types.
     EventType,
-    /// The registries.
     RegistryPrefix,
-    /// The messages.
     MessageId,
-    /// The registries left out.
     ExcludeRegistryPrefix,
-    /// The messages left out.
     ExcludeMessageId,
-    /// The resource types.
     ResourceType,
-    /// The resources, and whether what is beneath them counts.
     Origin,
-    /// Whether what is beneath the resources counts.
     Subordinate,
-    /// The severities.
     Severity,
-    /// The format.
     Format,
-    /// The report definitions.
     MetricReportDefinition,
-    /// The headers.
     #[value(alias = "headers")]
     Header,
-    /// The requests at once.
     MaxInFlight,
-    /// The deadline.
     Timeout,
-    /// The file of authorities.
     CaFile,
-    /// Check certificates again.
     NoVerify,
-    /// Sign no longer.
     Secret,
-    /// The policy.
     Policy,
-    /// All retry settings but the policy.
     Retry,
-    /// The wait before the first retry.
     RetryDelay,
-    /// The factor.
     RetryBackoff,
-    /// The longest wait.
     RetryMaxDelay,
-    /// The attempts.
     RetryMaxAttempts,
 }
 
