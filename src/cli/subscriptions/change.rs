@@ -5,7 +5,8 @@ use std::path::Path;
 
 use url::{ParseError, Url};
 
-use super::options::{Clear, Given, option_of};
+use super::clear::Clear;
+use super::options::{Given, option_of};
 use super::view::destination;
 use super::{Add, Remove, Suspend, Update};
 use crate::cli::confirm::confirm;

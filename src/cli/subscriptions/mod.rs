@@ -4,6 +4,7 @@
 //! `domain::validation`, shared with the REST interface.
 
 mod change;
+mod clear;
 mod filter;
 mod options;
 mod show;
@@ -13,7 +14,8 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 
-use self::options::{Clear, Options};
+use self::clear::Clear;
+use self::options::Options;
 pub(super) use self::view::{Circuit, destination};
 use super::Json;
 use super::deployment::with_store;
