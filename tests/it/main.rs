@@ -3,6 +3,8 @@
 
 mod config;
 mod embedded;
+mod gauges;
+mod intake;
 mod layers;
 mod probe;
 mod redis_connection;
