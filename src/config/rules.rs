@@ -197,17 +197,11 @@ const PAIRS: &[Pair] = &[
     ("intake.max_body", "at most", "delivery.pod_max_bytes", |c| {
         c.intake.max_body <= c.delivery.pod_max_bytes
     }),
-    ("delivery.connect_timeout", "at most", "delivery.timeout", |c| {
-        c.delivery.connect_timeout <= c.delivery.timeout
-    }),
-    ("retry.delay", "at most", "retry.max_delay", |c| {
-        c.retry.delay <= c.retry.max_delay
-    }),
     ("retry.retry_after_min", "at most", "retry.retry_after_max", |c| {
         c.retry.retry_after_min <= c.retry.retry_after_max
     }),
-    ("worker.heartbeat", "below half of", "worker.dead_after", |c| {
-        c.worker.heartbeat.0.saturating_mul(2) < c.worker.dead_after.0
+    ("worker.heartbeat", "at most a quarter of", "worker.dead_after", |c| {
+        c.worker.heartbeat.0.saturating_mul(4) <= c.worker.dead_after.0
     }),
 ];
 

@@ -126,7 +126,7 @@ fn service_policy(config: &Config) -> RetryPolicy {
         policy: DeliveryRetryPolicy::default(),
         delay: retry.delay.0,
         backoff: retry.backoff,
-        max_delay: retry.max_delay.0,
+        max_delay: retry.max_delay.0.max(retry.delay.0),
         jitter: retry.jitter,
         max_attempts: retry.max_attempts,
         refused_attempts: retry.refused_attempts,

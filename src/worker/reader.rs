@@ -71,15 +71,14 @@ async fn step(lane: &Arc<Lane>, reader: &Reader, size: &mut ReadSize) -> Result<
         return Ok(());
     }
     size.saw(&entries);
+    let admitted = lane.enter(entries.into_iter().map(|entry| (reader.stream(), entry)));
     if reader.stream() == Stream::Events {
         persist("reading who is behind", &lane.partition, || {
             lane.behind.refresh(&lane.partition)
         })
         .await;
     }
-    for entry in entries {
-        lane.accept(reader.stream(), entry, Arc::clone(room).try_acquire_owned().ok());
-    }
+    lane.start(admitted).await;
     Ok(())
 }
 
