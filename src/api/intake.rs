@@ -1,8 +1,8 @@
 //! `POST /events/{source}`: takes one event in.
 //!
-//! 1. reads the body within its limits; 2. refuses what is no event, and everything while Redis is nearly full;
-//! 3. waits for Redis if it is away; 4. appends the event to its source's stream; 5. only then answers
-//! `200` with `{}` and its length: some controllers take 204, or an answer without a length, for a failure.
+//! Reads the body within its limits, refuses what is no event and everything while Redis is nearly full,
+//! waits for Redis if it is away, and appends the event to its source's stream. Only then it answers `200`
+//! with `{}` and its length: some controllers take 204, or an answer without a length, for a failure.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

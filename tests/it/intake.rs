@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{Proxy, TestRedis, free_port, holds, metrics, wait_until};
 
@@ -380,6 +381,33 @@ async fn the_guard_refuses_before_redis_does() {
         guard.step().await.unwrap();
         assert_eq!(guard.admits(), admits, "{used} of {limit}");
     }
+}
+
+#[tokio::test]
+async fn much_that_is_taken_in_makes_the_guard_look_at_once() {
+    let redis = TestRedis::start();
+    let config = config();
+    let guard = Arc::new(MemoryGuard::new(store(&config, &redis.url()).await, &config.intake));
+    redis.config_set("maxmemory", "1mb");
+    let stop = CancellationToken::new();
+    let watching = tokio::spawn(Arc::clone(&guard).run(stop.clone()));
+    wait_until("the loop looked", SOON, async || !guard.admits()).await;
+    redis.config_set("maxmemory", "1000mb");
+    wait_until(
+        "it looks every second when there is little left",
+        Duration::from_secs(3),
+        async || guard.admits(),
+    )
+    .await;
+    redis.config_set("maxmemory", "1mb");
+    guard.took(9 << 20);
+    guard.took(2 << 20);
+    wait_until("it looks long before its time", Duration::from_secs(3), async || {
+        !guard.admits()
+    })
+    .await;
+    stop.cancel();
+    watching.await.unwrap();
 }
 
 #[tokio::test]
