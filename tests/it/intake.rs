@@ -264,6 +264,7 @@ async fn a_restart_of_redis_is_waited_out() {
     let mut redis = TestRedis::start();
     let mut config = config();
     config.intake.wait = Period::from_secs(20);
+    config.redis.command_timeout = Period::from_secs(1);
     let store = store(&config, &redis.url()).await;
     let admin = admin::start(&config.admin, metrics()).await.unwrap();
     let api = Arc::new(
@@ -275,7 +276,12 @@ async fn a_restart_of_redis_is_waited_out() {
     wait_until("the loss is noticed", SOON, async || !store.connection().is_connected()).await;
     let shared = Arc::clone(&api);
     let posting = tokio::spawn(async move { post(&shared, EVENT).await.status() });
-    holds("it waits", Duration::from_millis(300), async || !posting.is_finished()).await;
+    holds(
+        "it waits longer than a command may take",
+        Duration::from_millis(2_500),
+        async || !posting.is_finished(),
+    )
+    .await;
     redis.restart();
     assert_eq!(posting.await.unwrap(), 200);
     assert_eq!(length(&redis), 1);
