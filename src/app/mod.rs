@@ -4,6 +4,7 @@
 //! SIGINT): not ready, intake goes on for `drain_delay` while load balancers notice, worker stops and settles,
 //! listeners stop, private server stops.
 
+pub mod gauges;
 mod redis;
 mod signals;
 
