@@ -95,7 +95,7 @@ impl Default for Worker {
         Self {
             name: None,
             read_batch: 512,
-            max_events: 4096,
+            max_events: 1024,
             read_block: Period::from_secs(2),
             max_drains: 1024,
             heartbeat: Period::from_secs(2),

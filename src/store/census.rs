@@ -7,7 +7,7 @@ use fred::prelude::*;
 
 use super::Store;
 use super::error::StoreError;
-use super::events::{array, convert};
+use super::events::{Stream, array, convert, parse_entry};
 use super::partition::{Partition, measured};
 use super::scripts::SCRIPTS;
 use super::settle::millis;
@@ -169,7 +169,8 @@ impl Partition {
         Ok((clock, rows))
     }
 
-    /// Subscriptions that have something parked or are behind: those waiting for a wake-up and those behind.
+    /// Subscriptions that have something parked or are behind: those waiting for a wake-up, those with a
+    /// redelivery out, and those behind.
     ///
     /// # Errors
     /// When Redis can't be reached.
@@ -180,7 +181,14 @@ impl Partition {
             client.zrange(self.keys.wakeups(), 0, -1, None, false, None, false),
         )
         .await?;
-        Ok(waiting.into_iter().chain(self.behind().await?).collect())
+        let mut troubled: BTreeSet<String> = waiting.into_iter().chain(self.behind().await?).collect();
+        let out: Vec<Value> = measured("XRANGE", client.xrange(self.key(Stream::Redeliveries), "-", "+", None)).await?;
+        for row in out {
+            let entry = parse_entry(row, 1)?;
+            let subscription = entry.field("subscription").map(|id| String::from_utf8_lossy(id));
+            troubled.extend(subscription.map(|id| id.into_owned()));
+        }
+        Ok(troubled)
     }
 }
 

@@ -4,6 +4,8 @@
 mod cli;
 mod config;
 mod embedded;
+mod gauges;
+mod intake;
 mod layers;
 mod probe;
 mod redis_connection;
