@@ -101,7 +101,7 @@ impl Default for Worker {
             heartbeat: Period::from_secs(2),
             dead_after: Period::from_secs(10),
             sweep: Period::from_secs(5),
-            registry_refresh: Period::from_millis(750),
+            registry_refresh: Period::from_secs(1),
             scheduler_sleep: Period::from_secs(2),
             audit: Period::from_secs(60),
             drain_delay: Period::from_secs(5),

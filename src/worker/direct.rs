@@ -1,7 +1,8 @@
 //! The direct path: one event, matched, sent to everybody who wants it at once, then settled.
 //!
 //! Called by the lane for each event that was read, taken over or found again. Whatever can't be sent now is
-//! parked in the step that acknowledges the event (invariant 1).
+//! parked in the step that acknowledges the event (invariant 1). Rare ways are boxed: they would make the future
+//! of every event in flight twenty times as large.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -50,9 +51,9 @@ pub(super) async fn process(lane: &Arc<Lane>, entry: Entry, guard: Guard) {
     }
     if alone {
         let _exclusive = lane.pod.alone.write().await;
-        persist("marking an entry", &lane.partition, || {
+        Box::pin(persist("marking an entry", &lane.partition, || {
             lane.partition.mark_alone(&lane.pod.name, entry.id)
-        })
+        }))
         .await;
         deliver_all(lane, frame.event, settlement, guard).await;
     } else {
@@ -138,9 +139,9 @@ async fn deliver(
     let outcome = judged(lane, subscriber, &answer);
     let mark = (outcome.verdict == Verdict::Unavailable).then(|| lane.behind.failing(id));
     if answer.judge() == Judgement::Gone {
-        ends::gone(lane, id).await;
+        Box::pin(ends::gone(lane, id)).await;
     } else if mark.is_some() {
-        ends::after_attempts(lane, subscription, 1).await;
+        Box::pin(ends::after_attempts(lane, subscription, 1)).await;
     }
     Some((outcome, mark))
 }

@@ -137,9 +137,9 @@ impl Lane {
             return true;
         }
         let worker = &self.pod.name;
-        persist("checking ownership", &self.partition, || {
+        Box::pin(persist("checking ownership", &self.partition, || {
             self.partition.owns(stream, id, worker)
-        })
+        }))
         .await
     }
 }
