@@ -101,9 +101,14 @@ impl Partition {
     /// When Redis can't be reached.
     pub async fn sweep_tombstones(&self, before_ms: i64) -> Result<u64, StoreError> {
         let client = self.connection.client();
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the client takes scores as f64; milliseconds stay exact for 280,000 years"
+        )]
+        let before = before_ms as f64;
         measured(
             "ZREMRANGEBYSCORE",
-            client.zremrangebyscore(self.keys.removed(), "-inf", before_ms),
+            client.zremrangebyscore(self.keys.removed(), f64::NEG_INFINITY, before),
         )
         .await
     }

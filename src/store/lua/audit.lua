@@ -1,4 +1,5 @@
--- Repairs what an operator's hand broke, for a bounded list of subscriptions: a queue that nothing will wake.
+-- Repairs what an operator's hand broke, for a bounded list of subscriptions: a queue that nothing will wake, and
+-- being behind noted in one of its two places only.
 -- In:  ARGV subscriptions
 -- Out: [how many were repaired, ms to the soonest wake-up made or -1]
 -- Keeps: 3. A redelivery that is neither pending nor newly added is given up when two audits in a row saw it so;
@@ -25,7 +26,7 @@ end
 
 local repaired = 0
 for _, s in ipairs(ARGV) do
-  local c = redis.call('HMGET', circuit(s), 'suspended', 'entry', 'behind')
+  local c = redis.call('HMGET', circuit(s), 'suspended', 'entry', 'behind', 'open')
   local waiting = redis.call('ZCARD', retry(s)) > 0
   local wakeup = redis.call('ZSCORE', WAKEUPS, s)
   if waiting and not c[1] and not wakeup and not (c[2] and is_out(s, c[2])) then
@@ -35,10 +36,10 @@ for _, s in ipairs(ARGV) do
     arm(s, now, 'LT')
     repaired = repaired + 1
   end
-  if c[3] and not is_behind(s) then
+  if (c[3] ~= false) ~= is_behind(s) then
     begin()
-    redis.call('HDEL', circuit(s), 'behind')
-    set_behind(s)
+    clear_behind(s)
+    if waiting or c[1] or c[4] then set_behind(s) end
     repaired = repaired + 1
   end
 end

@@ -14,13 +14,8 @@ if not mine(REDELIVERIES, id, worker) then return { 'lost' } end
 local c = redis.call('HMGET', circuit(s), 'entry', 'suspended', 'open', 'not_before', 'failures', 'suspect', 'same',
   'answer')
 local entry, suspended, open, not_before = c[1], c[2], c[3], number(c[4])
-if entry ~= id or suspended then
+if entry ~= id or suspended or is_removed(s) then
   done(s, id)
-  return { 'done' }
-end
-if is_removed(s) then
-  done(s, id)
-  redis.call('UNLINK', circuit(s))
   return { 'done' }
 end
 if open and not_before > now then

@@ -320,7 +320,7 @@ async fn a_refused_delivery_holds_up_nobody_and_is_buried_in_the_end() {
     let state = bench.sound(&["a"]).await;
     assert_eq!((state.parked(), state.dead.len()), (0, 1));
     let letter = bench.partition.dead_letters(None, 1).await.unwrap().remove(0);
-    assert_eq!((letter.reason.as_str(), letter.attempts), ("refused", 5));
+    assert_eq!((letter.reason.as_str(), letter.attempts), ("refused", 6));
     assert_eq!(letter.event, Some(members[0].0));
 }
 
