@@ -9,7 +9,8 @@ use super::alarm::Alarm;
 use super::connect::Connection;
 use super::error::StoreError;
 use super::events::Stream;
-use super::keys::{GROUP, Keys};
+use super::keys::Keys;
+use super::scripts::SCRIPTS;
 use crate::domain::ids::StreamId;
 use crate::telemetry::metrics;
 
@@ -76,20 +77,13 @@ impl Partition {
         Ok(true)
     }
 
-    /// Makes both streams and their group, reading from the first entry, where they are missing.
+    /// Makes both streams and their group, reading from the first entry, where they are missing; at the memory
+    /// limit too, or a full Redis could not be emptied by a worker that starts.
     ///
     /// # Errors
     /// When Redis can't be reached or refuses.
     pub async fn ensure_groups(&self) -> Result<(), StoreError> {
-        for stream in [&self.keys.events, &self.keys.redeliveries] {
-            let client = self.connection.client();
-            match client.xgroup_create::<(), _, _, _>(stream, GROUP, "0", true).await {
-                Err(error) if !error.details().starts_with("BUSYGROUP") => {
-                    return Err(StoreError::command("XGROUP CREATE")(error));
-                }
-                _ => {}
-            }
-        }
+        let _made: u8 = self.call("groups", &SCRIPTS.groups, Vec::new()).await?;
         Ok(())
     }
 }

@@ -10,5 +10,6 @@ mod layers;
 mod probe;
 mod redis_connection;
 mod sink;
+mod store;
 mod support;
 mod topologies;
