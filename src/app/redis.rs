@@ -9,12 +9,14 @@ use crate::store::connect::{Connection, FirstConnect};
 use crate::store::embedded::{EMBEDDED, Embedded, check_place};
 use crate::store::probe::{ServerFacts, probe};
 use crate::store::{Store, StoreError};
-use crate::telemetry::metrics::{self, Durability};
+use crate::telemetry::metrics::Durability;
 
 /// An open deployment.
 pub(super) struct Redis {
     /// The data.
     pub(super) store: Arc<Store>,
+    /// How the server keeps its data, for the gauges.
+    pub(super) durability: Option<Durability>,
     embedded: Option<Embedded>,
 }
 
@@ -42,6 +44,7 @@ impl Redis {
         let store = Store::open(connection, &config.redis.prefix, Some(config.redis.partitions)).await?;
         Ok(Self {
             store: Arc::new(store),
+            durability: Some(durability(&facts)),
             embedded,
         })
     }
@@ -60,10 +63,13 @@ fn report(facts: &ServerFacts) {
     for warning in facts.warnings() {
         warn!("durability: {warning}");
     }
-    metrics::set_redis_durability(&Durability {
+}
+
+fn durability(facts: &ServerFacts) -> Durability {
+    Durability {
         append_only: facts.append_only,
         fsync: facts.fsync.clone().unwrap_or_else(|| "unknown".to_owned()),
         eviction: facts.policy.clone(),
         min_replicas: facts.min_replicas.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
-    });
+    }
 }

@@ -153,11 +153,11 @@ const RULES: &[Rule] = &[
         "1 to 64 letters, digits and any of - _ . , or empty",
         |c| c.worker.name.as_deref().is_none_or(|name| plain(name, "-_.")),
     ),
-    ("worker.max_events", "a whole number from 1 to 1000000", |c| {
-        (1..=1_000_000).contains(&c.worker.max_events)
-    }),
     ("worker.read_batch", "a whole number from 1 to 10000", |c| {
         (1..=10_000).contains(&c.worker.read_batch)
+    }),
+    ("worker.max_events", "a whole number from 1 to 1000000", |c| {
+        (1..=1_000_000).contains(&c.worker.max_events)
     }),
     (
         "worker.read_block",
@@ -199,6 +199,9 @@ const PAIRS: &[Pair] = &[
     }),
     ("retry.retry_after_min", "at most", "retry.retry_after_max", |c| {
         c.retry.retry_after_min <= c.retry.retry_after_max
+    }),
+    ("worker.read_block", "at most", "redis.command_timeout", |c| {
+        c.worker.read_block <= c.redis.command_timeout
     }),
     ("worker.heartbeat", "at most a quarter of", "worker.dead_after", |c| {
         c.worker.heartbeat.0.saturating_mul(4) <= c.worker.dead_after.0

@@ -101,14 +101,20 @@ impl Partition {
     /// When Redis can't be reached.
     pub async fn sweep_tombstones(&self, before_ms: i64) -> Result<u64, StoreError> {
         let client = self.connection.client();
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the client takes scores as f64; milliseconds stay exact for 280,000 years"
+        )]
+        let before = before_ms as f64;
         measured(
             "ZREMRANGEBYSCORE",
-            client.zremrangebyscore(self.keys.removed(), "-inf", before_ms),
+            client.zremrangebyscore(self.keys.removed(), f64::NEG_INFINITY, before),
         )
         .await
     }
 
-    /// Repairs subscriptions whose queue nothing would wake; answers how many it had to.
+    /// Repairs subscriptions whose queue nothing would wake, and drops bodies without holders; answers how many
+    /// repairs there were. The subscriptions should be all that are known.
     ///
     /// # Errors
     /// When Redis can't be reached or a key has the wrong type.
@@ -120,7 +126,23 @@ impl Partition {
             self.alarm.ring_in(soonest);
             repaired += fixed;
         }
-        Ok(repaired)
+        Ok(repaired + self.drop_orphans(subscriptions).await?)
+    }
+
+    /// Drops bodies that lost their last holder by an operator's hand, page by page; answers how many.
+    async fn drop_orphans(&self, subscriptions: &[SubscriptionId]) -> Result<u64, StoreError> {
+        let mut cursor = "0".to_owned();
+        let mut dropped = 0;
+        loop {
+            let ids = subscriptions.iter().map(|id| Value::from(id.as_str()));
+            let args = std::iter::once(Value::from(cursor)).chain(ids).collect();
+            let (next, mended): (String, u64) = self.call("orphans", &SCRIPTS.orphans, args).await?;
+            dropped += mended;
+            if next == "0" {
+                return Ok(dropped);
+            }
+            cursor = next;
+        }
     }
 
     /// Version of the set of subscriptions that are behind; it grows with every change.

@@ -18,6 +18,9 @@ use crate::domain::ids::{Member, StreamId, SubscriptionId};
 /// Equal HTTP answers to the oldest delivery that make it a suspect: the next probe takes the following one.
 const SUSPECT_AFTER: u32 = 3;
 
+/// At most this many deliveries in one script call.
+const MOST: usize = 256;
+
 /// The redelivery that a drain holds.
 #[derive(Debug, Clone)]
 pub struct Redelivery {
@@ -156,7 +159,7 @@ impl Partition {
         held: impl Iterator<Item = Member>,
     ) -> Result<Fetched, StoreError> {
         let mut args = redelivery.args();
-        args.push(i64::try_from(most).unwrap_or(i64::MAX).into());
+        args.push(i64::try_from(most.min(MOST)).unwrap_or(i64::MAX).into());
         args.push(millis(dead_after).into());
         args.push(SUSPECT_AFTER.into());
         args.extend(held.map(|member| Value::from(member.to_string())));
@@ -180,16 +183,18 @@ impl Partition {
     /// # Errors
     /// When Redis can't be reached or a key has the wrong type. Safe to repeat.
     pub async fn delivered(&self, redelivery: &Redelivery, members: &[Member]) -> Result<Delivered, StoreError> {
-        let mut args = redelivery.args();
-        args.extend(members.iter().map(|member| Value::from(member.to_string())));
-        let (state, left, closed, soonest): (String, u32, u8, i64) =
-            self.call("delivered", &SCRIPTS.delivered, args).await?;
-        self.alarm.ring_in(soonest);
-        Ok(Delivered {
-            lost: state == "lost",
-            left,
-            closed: closed == 1,
-        })
+        let mut total = Delivered::default();
+        for step in members.chunks(MOST) {
+            let mut args = redelivery.args();
+            args.extend(step.iter().map(|member| Value::from(member.to_string())));
+            let (state, left, closed, soonest): (String, u32, u8, i64) =
+                self.call("delivered", &SCRIPTS.delivered, args).await?;
+            self.alarm.ring_in(soonest);
+            total.lost |= state == "lost";
+            total.left += left;
+            total.closed |= closed == 1;
+        }
+        Ok(total)
     }
 
     /// A delivery was refused, or failed while others around it succeeded.

@@ -8,7 +8,10 @@ use fred::types::scripts::Script;
 use super::alarm::Alarm;
 use super::connect::Connection;
 use super::error::StoreError;
-use super::keys::{GROUP, Keys};
+use super::events::Stream;
+use super::keys::Keys;
+use super::scripts::SCRIPTS;
+use crate::domain::ids::StreamId;
 use crate::telemetry::metrics;
 
 /// A partition: two streams with their group, the retry queues, and all that belongs to them.
@@ -59,20 +62,28 @@ impl Partition {
         Ok(snapshot.events == 0 && snapshot.dead_letters == 0 && snapshot.ledger.parked == 0)
     }
 
-    /// Makes both streams and their group, reading from the first entry, where they are missing.
+    /// Whether both streams and their group are there.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or refuses.
+    pub async fn has_groups(&self) -> Result<bool, StoreError> {
+        let first = StreamId { millis: 0, sequence: 0 };
+        for stream in [Stream::Events, Stream::Redeliveries] {
+            match self.owns(stream, first, "").await {
+                Err(error) if error.is_no_group() => return Ok(false),
+                answer => answer?,
+            };
+        }
+        Ok(true)
+    }
+
+    /// Makes both streams and their group, reading from the first entry, where they are missing; at the memory
+    /// limit too, or a full Redis could not be emptied by a worker that starts.
     ///
     /// # Errors
     /// When Redis can't be reached or refuses.
     pub async fn ensure_groups(&self) -> Result<(), StoreError> {
-        for stream in [&self.keys.events, &self.keys.redeliveries] {
-            let client = self.connection.client();
-            match client.xgroup_create::<(), _, _, _>(stream, GROUP, "0", true).await {
-                Err(error) if !error.details().starts_with("BUSYGROUP") => {
-                    return Err(StoreError::command("XGROUP CREATE")(error));
-                }
-                _ => {}
-            }
-        }
+        let _made: u8 = self.call("groups", &SCRIPTS.groups, Vec::new()).await?;
         Ok(())
     }
 }

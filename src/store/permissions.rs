@@ -37,6 +37,8 @@ const COMMANDS: &[&str] = &[
     "ZADD ZSET LT 1 probe",
     "ZADD ZSET NX 1 probe",
     "ZSCORE ZSET probe",
+    "ZCOUNT ZSET 0 1",
+    "ZREMRANGEBYSCORE ZSET 0 1",
     "ZCARD ZSET",
     "ZRANGE ZSET 0 0 WITHSCORES",
     "ZRANGEBYSCORE ZSET 0 1 LIMIT 0 1",

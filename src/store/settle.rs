@@ -118,43 +118,56 @@ impl Partition {
         let mut answer = Settled::default();
         let mut batch = Batch::new(worker, limits);
         for settlement in settlements {
-            let mut rest = settlement.outcomes.as_slice();
-            let mut delivered_before = 0;
-            while rest.len() > DELIVERIES_PER_CALL {
-                let (chunk, more) = rest.split_at(DELIVERIES_PER_CALL);
-                rest = more;
-                delivered_before += chunk
-                    .iter()
-                    .filter(|outcome| outcome.verdict == Verdict::Delivered)
-                    .count();
-                let mut parks = Batch::new(worker, limits);
-                parks.push(settlement, chunk, None);
-                self.flush(parks, &mut answer, false).await?;
-            }
-            if batch.deliveries + rest.len() > DELIVERIES_PER_CALL {
+            let last = settlement.outcomes.len().saturating_sub(1) / DELIVERIES_PER_CALL * DELIVERIES_PER_CALL;
+            let (first, last) = settlement.outcomes.split_at(last);
+            if !first.is_empty() || batch.deliveries + last.len().max(1) > DELIVERIES_PER_CALL {
                 let full = std::mem::replace(&mut batch, Batch::new(worker, limits));
-                self.flush(full, &mut answer, true).await?;
+                answer.won.extend(self.flush(full, &mut answer.opened).await?);
             }
-            batch.push(settlement, rest, Some(delivered_before));
+            if !self
+                .park_first(worker, limits, settlement, first, &mut answer.opened)
+                .await?
+            {
+                answer.won.push(false);
+                continue;
+            }
+            let delivered = first.iter().filter(|outcome| outcome.verdict == Verdict::Delivered);
+            batch.push(settlement, last, Some(delivered.count()));
         }
-        self.flush(batch, &mut answer, true).await?;
+        answer.won.extend(self.flush(batch, &mut answer.opened).await?);
         Ok(answer)
     }
 
-    async fn flush(&self, batch: Batch, answer: &mut Settled, last: bool) -> Result<(), StoreError> {
-        if batch.events == 0 {
-            return Ok(());
+    /// Parks the deliveries of an event that do not fit into its last call; false as soon as the event was
+    /// somebody else's: acknowledging it after that would lose what this worker could not park.
+    async fn park_first(
+        &self,
+        worker: &str,
+        limits: RefusalLimits,
+        settlement: &Settlement,
+        first: &[Outcome],
+        opened: &mut Vec<SubscriptionId>,
+    ) -> Result<bool, StoreError> {
+        for chunk in first.chunks(DELIVERIES_PER_CALL) {
+            let mut parks = Batch::new(worker, limits);
+            parks.push(settlement, chunk, None);
+            if self.flush(parks, opened).await? != [true] {
+                return Ok(false);
+            }
         }
-        let (soonest, won, opened): (i64, Vec<u8>, Vec<String>) =
+        Ok(true)
+    }
+
+    /// Sends a batch; per event, whether this settlement won.
+    async fn flush(&self, batch: Batch, opened: &mut Vec<SubscriptionId>) -> Result<Vec<bool>, StoreError> {
+        if batch.events == 0 {
+            return Ok(Vec::new());
+        }
+        let (soonest, won, newly): (i64, Vec<u8>, Vec<String>) =
             self.call("settle", &SCRIPTS.settle, batch.args).await?;
         self.alarm.ring_in(soonest);
-        if last {
-            answer.won.extend(won.into_iter().map(|won| won == 1));
-        }
-        answer
-            .opened
-            .extend(opened.iter().filter_map(|id| SubscriptionId::new(id).ok()));
-        Ok(())
+        opened.extend(newly.iter().filter_map(|id| SubscriptionId::new(id).ok()));
+        Ok(won.into_iter().map(|won| won == 1).collect())
     }
 }
 
@@ -184,6 +197,11 @@ impl Batch {
         } else {
             Bytes::new()
         };
+        // The script takes an empty reason for an event that was not rejected.
+        let reason = match settlement.rejected.as_deref() {
+            Some("") => "rejected",
+            reason => reason.unwrap_or_default(),
+        };
         self.args.extend([
             settlement.id.to_string().into(),
             Member(settlement.id).to_string().into(),
@@ -191,7 +209,7 @@ impl Batch {
                 .map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX))
                 .into(),
             i64::from(settlement.alone).into(),
-            settlement.rejected.clone().unwrap_or_default().into(),
+            reason.into(),
             Value::Bytes(body),
             i64::try_from(outcomes.len()).unwrap_or(i64::MAX).into(),
         ]);

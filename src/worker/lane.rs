@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::behind::Behind;
@@ -132,13 +133,13 @@ impl Lane {
     /// Whether an entry is still ours. Free while heartbeats are fresh; else Redis is asked, for as long as
     /// that takes: nothing may be sent on a guess.
     pub(super) async fn still_owns(&self, stream: Stream, id: StreamId) -> bool {
-        if self.lease.is_fresh() {
+        if self.lease.is_fresh(Instant::now()) {
             return true;
         }
         let worker = &self.pod.name;
-        persist("checking ownership", &self.partition, || {
+        Box::pin(persist("checking ownership", &self.partition, || {
             self.partition.owns(stream, id, worker)
-        })
+        }))
         .await
     }
 }

@@ -1,12 +1,16 @@
 //! The integration tests, in one binary: linked once; real servers, no mocks.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
+mod cli;
 mod config;
 mod embedded;
 mod engine;
+mod gauges;
+mod intake;
 mod layers;
 mod probe;
 mod redis_connection;
 mod sink;
+mod store;
 mod support;
 mod topologies;

@@ -2,7 +2,8 @@
 -- In:  ARGV me, the dead worker, the heartbeat score that was observed, dead-after in ms, most entries per stream
 -- Out: ['watch'] it had no heartbeat, one was made | ['alive'] | ['claimed', 1 when nothing is left of it,
 --      entries that were gone from their stream, [stream key, id, times it was claimed + 1, fields]…]
--- Keeps: 1, 7, 11. A count rises past 3 only for an entry that was processed alone when its worker died.
+-- Keeps: 1, 7, 11. A count rises past 3 only for an entry that was processed alone when its worker died, not
+-- when it left. A heartbeat that lies in the future is from before a jump of the clock: nobody keeps it up.
 
 local me, dead, observed = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local dead_after, most = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -14,7 +15,7 @@ if not score then
   return { 'watch' }
 end
 score = tonumber(score)
-if score ~= observed or (score ~= 0 and now - score < dead_after) then return { 'alive' } end
+if score ~= observed or (score ~= 0 and score <= now and now - score < dead_after) then return { 'alive' } end
 
 local claimed, gone, finished = {}, 0, true
 local function claim(stream, id, times)
@@ -25,7 +26,7 @@ local function claim(stream, id, times)
     return
   end
   local alone = redis.call('HGET', ALONE, id)
-  if times < 3 or alone == dead then times = times + 1 end
+  if times < 3 or (alone == dead and score ~= 0) then times = times + 1 end
   if alone then redis.call('HDEL', ALONE, id) end
   redis.call('XCLAIM', stream, GROUP, me, 0, id, 'RETRYCOUNT', int(times), 'JUSTID')
   claimed[#claimed + 1] = { stream, id, times, entry[2] }

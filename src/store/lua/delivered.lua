@@ -6,6 +6,7 @@
 local id, s, worker = ARGV[1], ARGV[2], ARGV[3]
 expect_partition()
 expect_subscription(s)
+local is_mine = mine(REDELIVERIES, id, worker)
 unlock()
 local left = 0
 for i = 4, #ARGV do
@@ -14,7 +15,7 @@ end
 count('delivered', left)
 write_ledger()
 redis.call('HDEL', circuit(s), 'refusals')
-if mine(REDELIVERIES, id, worker) then
+if is_mine then
   return { 'mine', left, close_circuit(s) and 1 or 0, -1 }
 end
 if is_behind(s) then arm(s, now, 'LT') end

@@ -19,8 +19,8 @@ local function suspect()
   if status == '' then
     redis.call('HDEL', circuit(s), 'suspect', 'answer', 'same')
   elseif c[1] == member and c[2] == status then
-    redis.call('HINCRBY', circuit(s), 'same', 1)
-  elseif c[1] and tonumber(c[3] or '0') >= suspect_after then
+    add(circuit(s), 'same', 1)
+  elseif c[1] and c[1] ~= member and number(c[3]) >= suspect_after then
     redis.call('HSET', circuit(s), 'same', '0')
   else
     redis.call('HSET', circuit(s), 'suspect', member, 'answer', status, 'same', '1')
@@ -43,7 +43,7 @@ if redis.call('ZCARD', retry(s)) == 0 then
   return { 'empty', 0, -1, attempts, buried and 1 or 0 }
 end
 local opened = open_circuit(s, err)
-redis.call('HINCRBY', circuit(s), 'failures', 1)
+add(circuit(s), 'failures', 1)
 suspect()
 floor_not_before(s, floor)
 arm(s, now + wait, 'NX')

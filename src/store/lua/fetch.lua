@@ -13,14 +13,9 @@ if not mine(REDELIVERIES, id, worker) then return { 'lost' } end
 
 local c = redis.call('HMGET', circuit(s), 'entry', 'suspended', 'open', 'not_before', 'failures', 'suspect', 'same',
   'answer')
-local entry, suspended, open, not_before = c[1], c[2], c[3], tonumber(c[4] or '0')
-if entry ~= id or suspended then
+local entry, suspended, open, not_before = c[1], c[2], c[3], number(c[4])
+if entry ~= id or suspended or is_removed(s) then
   done(s, id)
-  return { 'done' }
-end
-if is_removed(s) then
-  done(s, id)
-  redis.call('UNLINK', circuit(s))
   return { 'done' }
 end
 if open and not_before > now then
@@ -48,7 +43,7 @@ end
 
 local suspect = ''
 if open then
-  if c[6] == members[1] and tonumber(c[7] or '0') >= suspect_after and members[2] then
+  if c[6] == members[1] and number(c[7]) >= suspect_after and members[2] then
     suspect = members[1]
     members = { members[2] }
   else
@@ -56,7 +51,7 @@ if open then
   end
 end
 local live = redis.call('ZCOUNT', WORKERS, int(now - dead_after), '+inf')
-local answer = { open and 'probe' or 'drain', tonumber(c[5] or '0'), live, suspect, c[8] or '' }
+local answer = { open and 'probe' or 'drain', number(c[5]), live, suspect, c[8] or '' }
 local bodies = redis.call('HMGET', BODIES, unpack(members))
 local tried = redis.call('HMGET', tries(s), unpack(members))
 for i, member in ipairs(members) do answer[#answer + 1] = { member, bodies[i], tried[i] } end

@@ -17,6 +17,14 @@ local function circuit(s) return base .. 'circuit:' .. s end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local function int(n) return string.format('%.0f', n) end
+-- Nothing may fail after the first write: a number that an operator's hand spoilt counts as absent.
+local function number(text) return tonumber(text or '') or 0 end
+local function add(key, field, n)
+  local sum = redis.pcall('HINCRBY', key, field, int(n))
+  if type(sum) == 'number' then return sum end
+  redis.call('HSET', key, field, int(n))
+  return n
+end
 
 -- A no-op that a server at its memory limit allows; after it the whole script may write.
 local function unlock() redis.call('ZREM', WAKEUPS, '') end
@@ -43,7 +51,7 @@ local totals = {}
 local function count(name, n) totals[name] = (totals[name] or 0) + n end
 local function write_ledger()
   for name, n in pairs(totals) do
-    if n ~= 0 then redis.call('HINCRBY', LEDGER, name, int(n)) end
+    if n ~= 0 then add(LEDGER, name, n) end
   end
   totals = {}
 end
@@ -60,7 +68,7 @@ local soonest = nil
 local function arm(s, at, how)
   local c = redis.call('HMGET', circuit(s), 'suspended', 'entry', 'not_before')
   if c[1] or c[2] or redis.call('ZCARD', retry(s)) == 0 then return end
-  if c[3] and tonumber(c[3]) > at then at = tonumber(c[3]) end
+  at = math.max(at, number(c[3]))
   redis.call('ZADD', WAKEUPS, how, int(at), s)
   if not soonest or at < soonest then soonest = at end
 end
@@ -77,11 +85,11 @@ local function is_behind(s) return redis.call('SISMEMBER', BEHIND, s) == 1 end
 local function set_behind(s)
   if redis.call('SADD', BEHIND, s) == 0 then return end
   redis.call('HSET', circuit(s), 'behind', '1', 'since', int(now))
-  redis.call('HINCRBY', LEDGER, 'behind_version', 1)
+  add(LEDGER, 'behind_version', 1)
 end
 local function clear_behind(s)
   redis.call('HDEL', circuit(s), 'behind', 'since')
-  if redis.call('SREM', BEHIND, s) == 1 then redis.call('HINCRBY', LEDGER, 'behind_version', 1) end
+  if redis.call('SREM', BEHIND, s) == 1 then add(LEDGER, 'behind_version', 1) end
 end
 
 -- Opens the circuit; true when it was closed before.
@@ -99,27 +107,26 @@ local function close_circuit(s)
 end
 local function floor_not_before(s, ms)
   if ms <= 0 then return end
-  local old = tonumber(redis.call('HGET', circuit(s), 'not_before') or '0')
-  if now + ms > old then redis.call('HSET', circuit(s), 'not_before', int(now + ms)) end
+  if now + ms > number(redis.call('HGET', circuit(s), 'not_before')) then redis.call('HSET', circuit(s), 'not_before', int(now + ms)) end
 end
 
 -- Parks a delivery (never for a removed subscription: callers look first). Queue member and body live and
 -- die together. Returns whether it is new.
 local function park(s, member, score, body, column)
   if redis.call('ZADD', retry(s), 'NX', int(score), member) == 0 then return false end
-  if redis.call('HSETNX', BODIES, member, body) == 0 then redis.call('HINCRBY', REFS, member, 1) end
+  if redis.call('HSETNX', BODIES, member, body) == 0 then add(REFS, member, 1) end
   count(column, 1) count('parked', 1)
   return true
 end
 -- Gives up one holder of a body; the last one takes it along.
 local function release(member)
-  local others = tonumber(redis.call('HGET', REFS, member) or '0')
+  local others = number(redis.call('HGET', REFS, member))
   if others <= 0 then
     redis.call('HDEL', BODIES, member)
   elseif others == 1 then
     redis.call('HDEL', REFS, member)
   else
-    redis.call('HINCRBY', REFS, member, -1)
+    add(REFS, member, -1)
   end
 end
 -- Takes a delivery out of its queue; true where it was there.
@@ -136,7 +143,7 @@ local function read_tries(s, member)
   local text = redis.call('HGET', tries(s), member)
   if not text then return 0, 0, int(now) end
   local attempts, refusals, first = string.match(text, '^(%d+) (%d+) (%d+) ')
-  return tonumber(attempts or '0'), tonumber(refusals or '0'), first or int(now)
+  return number(attempts), number(refusals), first or int(now)
 end
 local function note_try(s, member, refused, err)
   local attempts, refusals, first = read_tries(s, member)

@@ -13,7 +13,7 @@ expect_subscription(s)
 if not mine(REDELIVERIES, id, worker) then return { 'lost', 0 } end
 if not redis.call('ZSCORE', retry(s), member) then return { 'gone', 0 } end
 unlock()
-if redis.call('HINCRBY', circuit(s), 'refusals', 1) >= opens_after then return { 'unavailable', 0 } end
+if add(circuit(s), 'refusals', 1) >= opens_after then return { 'unavailable', 0 } end
 
 local _, refusals = note_try(s, member, true, err)
 local answer = 'due'

@@ -20,7 +20,7 @@ while at < #ARGV do
   for i = 1, tonumber(take()) do
     local d = { s = take(), verdict = take(), wait = tonumber(take()), floor = tonumber(take()), err = take() }
     event.deliveries[i] = d
-    if d.verdict ~= 'D' and not seen[d.s] then
+    if not seen[d.s] then
       expect_subscription(d.s)
       seen[d.s] = true
     end
@@ -30,9 +30,11 @@ while at < #ARGV do
 end
 expect_partition()
 
+-- Subscriptions whose last outcome in this call was a success: once is enough to say so.
 local opened, cleared = {}, {}
 
 local function unavailable(event, d)
+  cleared[d.s] = nil
   if park(d.s, event.member, 0, event.body, 'wanted') then note_try(d.s, event.member, false, d.err) end
   floor_not_before(d.s, d.floor)
   if open_circuit(d.s, d.err) then opened[#opened + 1] = d.s end
@@ -50,6 +52,7 @@ local verdicts = {
   end,
   U = unavailable,
   B = function(event, d)
+    cleared[d.s] = nil
     park(d.s, event.member, 0, event.body, 'wanted')
     local was = is_behind(d.s)
     set_behind(d.s)
@@ -57,11 +60,11 @@ local verdicts = {
   end,
   W = function(event, d)
     park(d.s, event.member, 0, event.body, 'wanted')
-    if not is_behind(d.s) then arm(d.s, now, 'LT') end
+    arm(d.s, now, is_behind(d.s) and 'NX' or 'LT')
   end,
   R = function(event, d)
     cleared[d.s] = nil
-    if redis.call('HINCRBY', circuit(d.s), 'refusals', 1) >= opens_after then
+    if add(circuit(d.s), 'refusals', 1) >= opens_after then
       unavailable(event, d)
       return
     end

@@ -6,7 +6,7 @@
 local s, version, how = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 expect_partition()
 expect_subscription(s)
-if version <= tonumber(redis.call('HGET', circuit(s), 'version') or '0') then return { 0, -1 } end
+if version <= number(redis.call('HGET', circuit(s), 'version')) then return { 0, -1 } end
 if is_removed(s) then return { 0, -1 } end
 unlock()
 if how == 'suspend' then

@@ -1,0 +1,405 @@
+//! The steps of a walk, each what somebody could do at any moment.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use holdfast::domain::ids::{Member, StreamId};
+use holdfast::store::dead_letters::Replayed;
+use holdfast::store::drain::{Failure, Fetched, Finished, Redelivery, RefusedAs};
+use holdfast::store::settle::{Outcome, Settlement, Verdict};
+
+use super::world::{LIMITS, World};
+use crate::store::{frame, id, names, settlement};
+
+const VERDICTS: [Verdict; 8] = [
+    Verdict::Delivered,
+    Verdict::Delivered,
+    Verdict::Delivered,
+    Verdict::Unavailable,
+    Verdict::Behind,
+    Verdict::WaitedTooLong,
+    Verdict::Refused,
+    Verdict::GivenUp,
+];
+
+impl World {
+    /// One random step, and the check after it.
+    pub(super) async fn step(&mut self) {
+        let name = match self.below(100) {
+            0..12 => self.publish().await,
+            12..24 => self.read_events().await,
+            24..40 => self.settle().await,
+            40..48 => self.reinject().await,
+            48..56 => self.read_redeliveries().await,
+            56..64 => self.fetch().await,
+            64..70 => self.delivered().await,
+            70..74 => self.refused().await,
+            74..78 => self.failed().await,
+            78..82 => self.end().await,
+            82..85 => self.crash(),
+            85..91 => self.take_over().await,
+            91..94 => self.suspend().await,
+            94..96 => self.subscribe_or_remove().await,
+            96 => self.replay().await,
+            97 => self.wake().await,
+            98 => self.audit().await,
+            _ => {
+                let full = !self.full;
+                self.set_full(full).await;
+                "limit"
+            }
+        };
+        *self.taken.entry(name).or_default() += 1;
+        self.check().await;
+    }
+
+    async fn publish(&mut self) -> &'static str {
+        let name = format!("event {}", self.events.len());
+        match self.partition.publish(&frame(&name)).await {
+            Ok(event) => {
+                assert!(!self.full, "a full Redis took an event");
+                let all: Vec<String> = self.present();
+                let wanted: BTreeSet<String> = all.into_iter().filter(|_| !self.one_in(3)).collect();
+                self.note(format!("publish {event} for {wanted:?}"));
+                self.events.insert(event, wanted);
+            }
+            Err(error) => assert!(self.full && error.is_memory_limit(), "{error}"),
+        }
+        "publish"
+    }
+
+    fn present(&self) -> Vec<String> {
+        let present = self.subscriptions.iter().filter(|(_, removed)| !**removed);
+        present.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn anybody(&mut self) -> usize {
+        let all = self.workers.len() + self.zombies.len();
+        self.below(all)
+    }
+
+    async fn read_events(&mut self) -> &'static str {
+        let at = self.anybody();
+        let name = self.worker(at).name.clone();
+        let entries = self.read("events", &name, 2).await;
+        self.note(format!("{name} reads {} events", entries.len()));
+        self.worker(at)
+            .events
+            .extend(entries.into_iter().map(|(event, _)| event));
+        "read"
+    }
+
+    async fn settle(&mut self) -> &'static str {
+        let at = self.anybody();
+        let name = self.worker(at).name.clone();
+        let held: Vec<StreamId> = self.worker(at).events.iter().copied().take(3).collect();
+        let mut batch: Vec<Settlement> = Vec::new();
+        for event in held {
+            batch.push(self.outcomes(event));
+            // At times it forgets that it did, or did not hear that it had.
+            if !self.one_in(5) {
+                self.worker(at).events.remove(&event);
+            }
+        }
+        let told: Vec<String> = batch
+            .iter()
+            .map(|one| {
+                let verdicts = one
+                    .outcomes
+                    .iter()
+                    .map(|o| format!("{}:{:?}", o.subscription, o.verdict));
+                format!("{} {:?} {:?}", one.id, one.rejected, verdicts.collect::<Vec<_>>())
+            })
+            .collect();
+        self.note(format!("{name} settles {told:?}"));
+        for one in &batch {
+            let delivered = one.outcomes.iter().filter(|o| o.verdict == Verdict::Delivered);
+            let received = delivered.map(|o| (one.id, o.subscription.as_str().to_owned()));
+            self.received.extend(received);
+        }
+        let settled = self.partition.settle(&name, LIMITS, &batch).await.unwrap();
+        assert_eq!(settled.won.len(), batch.len());
+        for (one, won) in batch.iter().zip(&settled.won) {
+            let pending = self
+                .state
+                .events_pending
+                .iter()
+                .any(|(id, _)| *id == one.id.to_string());
+            assert_eq!(*won, pending, "the first settlement of {} wins, and no other", one.id);
+        }
+        "settle"
+    }
+
+    fn outcomes(&mut self, event: StreamId) -> Settlement {
+        let wanted = self.events.get(&event).cloned().unwrap_or_default();
+        let rejected = self.one_in(20).then(|| "not JSON".to_owned());
+        let mut outcomes = Vec::new();
+        for name in wanted {
+            let at = self.below(VERDICTS.len());
+            outcomes.push(Outcome {
+                subscription: id(&name),
+                verdict: VERDICTS[at],
+                wait: self.wait(),
+                floor: if self.one_in(4) { self.wait() } else { Duration::ZERO },
+                error: "HTTP 503".to_owned(),
+            });
+        }
+        if rejected.is_some() {
+            outcomes.clear();
+        }
+        Settlement {
+            rejected,
+            ..settlement(event, outcomes)
+        }
+    }
+
+    /// Short, so that what waits comes due within the walk.
+    fn wait(&mut self) -> Duration {
+        let millis = self.below(4);
+        Duration::from_millis(u64::try_from(millis).unwrap())
+    }
+
+    async fn reinject(&mut self) -> &'static str {
+        let (one, other) = tokio::join!(self.partition.reinject(), self.partition.reinject());
+        let moved = one.unwrap().lateness.len() + other.unwrap().lateness.len();
+        self.note(format!("schedulers move {moved}"));
+        "reinject"
+    }
+
+    async fn read_redeliveries(&mut self) -> &'static str {
+        let at = self.anybody();
+        let worker = self.worker(at).name.clone();
+        for (entry, fields) in self.read("redeliveries", &worker, 2).await {
+            self.note(format!("{worker} takes redelivery {entry} of {}", fields[1]));
+            let redelivery = Redelivery {
+                id: entry,
+                subscription: id(&fields[1]),
+                worker: worker.clone(),
+            };
+            self.worker(at).drains.push((redelivery, Vec::new()));
+        }
+        "take"
+    }
+
+    /// Takes a drain out of a random worker's hands, with what it holds.
+    fn drain_of(&mut self) -> Option<(usize, Redelivery, Vec<Member>)> {
+        let all = self.workers.len() + self.zombies.len();
+        let busy: Vec<usize> = (0..all).filter(|at| !self.worker(*at).drains.is_empty()).collect();
+        if busy.is_empty() {
+            return None;
+        }
+        let at = busy[self.below(busy.len())];
+        let drains = self.worker(at).drains.len();
+        let nth = self.below(drains);
+        let (redelivery, held) = self.worker(at).drains.swap_remove(nth);
+        Some((at, redelivery, held))
+    }
+
+    fn keep(&mut self, at: usize, redelivery: Redelivery, held: Vec<Member>) {
+        self.worker(at).drains.push((redelivery, held));
+    }
+
+    async fn fetch(&mut self) -> &'static str {
+        let Some((at, redelivery, mut held)) = self.drain_of() else {
+            return "idle";
+        };
+        let most = 1 + self.below(4);
+        let fetched = self
+            .partition
+            .fetch(&redelivery, most, Duration::ZERO, held.iter().copied());
+        let fetched = fetched.await.unwrap();
+        self.note(format!("{} fetches {}: {fetched:?}", redelivery.worker, redelivery.id));
+        if let Fetched::Due { probe, parked, .. } = &fetched {
+            assert!(parked.len() <= if *probe { 1 } else { most });
+            assert!(parked.iter().all(|parked| parked.body.is_some()));
+            let mut sorted = names(parked);
+            assert!(sorted.iter().all(|member| !held.contains(member)));
+            held.append(&mut sorted);
+        }
+        if !matches!(fetched, Fetched::Lost | Fetched::Done) || self.one_in(3) {
+            self.keep(at, redelivery, held);
+        }
+        "fetch"
+    }
+
+    async fn delivered(&mut self) -> &'static str {
+        let Some((at, redelivery, mut held)) = self.drain_of() else {
+            return "idle";
+        };
+        let done: Vec<Member> = held.drain(..self.below(held.len() + 1)).collect();
+        self.receive(&redelivery, &done);
+        let delivered = self.partition.delivered(&redelivery, &done).await.unwrap();
+        self.note(format!("{} delivered {done:?}: {delivered:?}", redelivery.worker));
+        assert!(delivered.left as usize <= done.len());
+        if !delivered.lost || self.one_in(2) {
+            self.keep(at, redelivery, held);
+        }
+        "delivered"
+    }
+
+    async fn refused(&mut self) -> &'static str {
+        let Some((at, redelivery, mut held)) = self.drain_of() else {
+            return "idle";
+        };
+        if let Some(member) = held.pop() {
+            let wait = self.wait();
+            let refused = self.partition.refused(&redelivery, member, wait, LIMITS, "HTTP 404");
+            let (refused, _) = refused.await.unwrap();
+            self.note(format!("{} was refused {member}: {refused:?}", redelivery.worker));
+            if refused == RefusedAs::Lost && !self.one_in(3) {
+                return "refused";
+            }
+        }
+        self.keep(at, redelivery, held);
+        "refused"
+    }
+
+    async fn failed(&mut self) -> &'static str {
+        let Some((at, redelivery, held)) = self.drain_of() else {
+            return "idle";
+        };
+        let Some(member) = held.first().copied() else {
+            self.keep(at, redelivery, held);
+            return "idle";
+        };
+        let failure = Failure {
+            member,
+            wait: self.wait(),
+            floor: self.wait(),
+            status: [None, Some(500), Some(502)][self.below(3)],
+            max_attempts: if self.one_in(3) { 2 } else { 0 },
+            error: "refused".to_owned(),
+        };
+        let failed = self.partition.failed(&redelivery, &failure).await.unwrap();
+        self.note(format!("{} failed {member}: {failed:?}", redelivery.worker));
+        if self.one_in(4) {
+            self.keep(at, redelivery, held);
+        }
+        "failed"
+    }
+
+    /// Finishes, gives back or buries.
+    async fn end(&mut self) -> &'static str {
+        let Some((at, redelivery, held)) = self.drain_of() else {
+            return "idle";
+        };
+        let mut over = true;
+        match (self.below(6), held.first()) {
+            (0, _) => self.partition.leave_drain(&redelivery).await.unwrap(),
+            (1, Some(member)) => {
+                over = false;
+                let buried = self.partition.bury(&redelivery, *member, "poison", "it killed workers");
+                buried.await.unwrap();
+            }
+            _ => over = self.partition.finish(&redelivery).await.unwrap() != Finished::More,
+        }
+        self.note(format!("{} ends {}: {over}", redelivery.worker, redelivery.id));
+        if !over || self.one_in(4) {
+            self.keep(at, redelivery, held);
+        }
+        "end"
+    }
+
+    fn crash(&mut self) -> &'static str {
+        let at = self.below(self.workers.len());
+        let dead = self.workers.swap_remove(at);
+        self.note(format!("{} dies, or only pauses", dead.name));
+        self.zombies.push(dead);
+        if self.zombies.len() > 3 {
+            self.zombies.remove(0);
+        }
+        self.hire();
+        "crash"
+    }
+
+    async fn take_over(&mut self) -> &'static str {
+        let at = self.below(self.workers.len());
+        let pending = self.state.events_pending.iter().chain(&self.state.redeliveries_pending);
+        let living: Vec<&str> = self.workers.iter().map(|worker| worker.name.as_str()).collect();
+        let dead: BTreeSet<String> = pending
+            .map(|(_, owner)| owner.clone())
+            .filter(|owner| !living.contains(&owner.as_str()))
+            .collect();
+        for name in &dead {
+            self.note(format!("{} takes over from {name}", self.workers[at].name));
+            self.claim(at, name).await;
+        }
+        "claim"
+    }
+
+    async fn suspend(&mut self) -> &'static str {
+        let all: Vec<String> = self.subscriptions.keys().cloned().collect();
+        let name = all[self.below(all.len())].clone();
+        let suspended = self.one_in(2);
+        // Some come late, with a version that is over.
+        let version = if self.one_in(4) { self.version } else { self.version + 1 };
+        self.version = version.max(self.version);
+        let applied = self
+            .partition
+            .set_suspended(&id(&name), version, suspended)
+            .await
+            .unwrap();
+        self.note(format!("{name} suspended={suspended} version {version}: {applied}"));
+        "suspend"
+    }
+
+    async fn subscribe_or_remove(&mut self) -> &'static str {
+        let present = self.present();
+        if present.len() < 3 || (present.len() < 6 && self.one_in(2)) {
+            let name = format!("s{}", self.subscriptions.len());
+            self.note(format!("{name} subscribes"));
+            self.subscriptions.insert(name, false);
+            return "subscribe";
+        }
+        let name = present[self.below(present.len())].clone();
+        self.note(format!("{name} is removed"));
+        self.partition.remove(&id(&name)).await.unwrap();
+        self.subscriptions.insert(name, true);
+        "remove"
+    }
+
+    async fn replay(&mut self) -> &'static str {
+        if self.state.dead.is_empty() {
+            return "idle";
+        }
+        let at = self.below(self.state.dead.len());
+        let (letter, subscription, member) = self.state.dead[at].clone();
+        let replayed = self.partition.replay(letter.parse().unwrap()).await.unwrap();
+        self.note(format!("replay of {member} for {subscription:?}: {replayed:?}"));
+        if subscription.is_empty() && replayed == Replayed::Replayed {
+            // It has a new id, and is wanted by those who wanted the old one.
+            let old: Member = member.parse().unwrap();
+            let wanted = self.events.remove(&old.0).unwrap_or_default();
+            self.check().await;
+            let events = self.state.events.iter().map(|id| id.parse::<StreamId>().unwrap());
+            let new: Vec<StreamId> = events.filter(|id| !self.events.contains_key(id)).collect();
+            assert_eq!(new.len(), 1, "one event came back");
+            self.events.insert(new[0], wanted);
+        }
+        "replay"
+    }
+
+    async fn wake(&mut self) -> &'static str {
+        let all: Vec<String> = self.subscriptions.keys().cloned().collect();
+        let name = all[self.below(all.len())].clone();
+        let fresh = self.one_in(2);
+        let woken = self.partition.wake(&id(&name), fresh).await.unwrap();
+        self.note(format!("wake {name} fresh={fresh}: {woken}"));
+        "wake"
+    }
+
+    /// Nothing needs repair, but a redelivery that nobody reads for two audits may be made anew.
+    async fn audit(&mut self) -> &'static str {
+        let all: Vec<_> = self.subscriptions.keys().map(|name| id(name)).collect();
+        let repaired = self.partition.audit(&all).await.unwrap();
+        let read = |id: &String| self.state.redeliveries_pending.iter().any(|(pending, _)| pending == id);
+        let unread = self.state.redeliveries.keys().any(|id| !read(id));
+        self.note(format!("audit: {repaired}"));
+        assert!(
+            repaired == 0 || unread,
+            "repaired {repaired} where all was well: {:#?}",
+            self.state
+        );
+        "audit"
+    }
+}

@@ -1,0 +1,324 @@
+//! What the model knows: which events were accepted and for whom, who received what, what each worker believes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use holdfast::domain::ids::{Member, StreamId};
+use holdfast::store::drain::{Fetched, Finished, Redelivery};
+use holdfast::store::settle::{RefusalLimits, Verdict};
+use holdfast::store::workers::Claim;
+use holdfast::store::{Partition, Store};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::store::state::State;
+use crate::store::{id, names, outcome, raw, settlement};
+
+pub(super) const LIMITS: RefusalLimits = RefusalLimits {
+    bury_after: 2,
+    open_after: 3,
+};
+
+/// A worker and what it believes to hold; a zombie goes on believing.
+pub(super) struct Worker {
+    pub(super) name: String,
+    pub(super) events: BTreeSet<StreamId>,
+    pub(super) drains: Vec<(Redelivery, Vec<Member>)>,
+}
+
+pub(super) struct World {
+    pub(super) store: Store,
+    pub(super) partition: Arc<Partition>,
+    pub(super) random: StdRng,
+    seed: u64,
+    log: Vec<String>,
+    /// How often each kind of step was taken.
+    pub(super) taken: BTreeMap<&'static str, u32>,
+    pub(super) workers: Vec<Worker>,
+    /// Those that died, or are only thought to.
+    pub(super) zombies: Vec<Worker>,
+    pub(super) named: u32,
+    /// Subscriptions and whether they were removed.
+    pub(super) subscriptions: BTreeMap<String, bool>,
+    pub(super) version: u64,
+    /// Accepted events and who wants them.
+    pub(super) events: BTreeMap<StreamId, BTreeSet<String>>,
+    /// Deliveries that were answered 2xx.
+    pub(super) received: BTreeSet<(StreamId, String)>,
+    pub(super) full: bool,
+    pub(super) state: State,
+}
+
+impl World {
+    pub(super) async fn new(store: Store, seed: u64) -> Self {
+        let partition = Arc::clone(&store.partitions()[0]);
+        partition.ensure_groups().await.unwrap();
+        let mut world = Self {
+            state: State::read(&store, &partition, &[]).await,
+            partition,
+            store,
+            random: StdRng::seed_from_u64(seed),
+            seed,
+            log: Vec::new(),
+            taken: BTreeMap::new(),
+            workers: Vec::new(),
+            zombies: Vec::new(),
+            named: 0,
+            subscriptions: ["s0", "s1", "s2"].map(|name| (name.to_owned(), false)).into(),
+            version: 0,
+            events: BTreeMap::new(),
+            received: BTreeSet::new(),
+            full: false,
+        };
+        for _ in 0..3 {
+            world.hire();
+        }
+        world
+    }
+
+    pub(super) fn hire(&mut self) {
+        self.named += 1;
+        self.workers.push(Worker {
+            name: format!("w{}", self.named),
+            events: BTreeSet::new(),
+            drains: Vec::new(),
+        });
+    }
+
+    /// A worker by its number; those after the living are zombies.
+    pub(super) fn worker(&mut self, at: usize) -> &mut Worker {
+        let living = self.workers.len();
+        if at < living {
+            &mut self.workers[at]
+        } else {
+            &mut self.zombies[at - living]
+        }
+    }
+
+    pub(super) fn note(&mut self, step: String) {
+        self.log.push(step);
+    }
+
+    /// Reads everything and checks it against the model.
+    pub(super) async fn check(&mut self) {
+        let names: Vec<&str> = self.subscriptions.keys().map(String::as_str).collect();
+        let state = State::read(&self.store, &self.partition, &names).await;
+        let mut faults = state.faults();
+        faults.extend(self.lost(&state));
+        self.state = state;
+        assert!(
+            faults.is_empty(),
+            "HOLDFAST_TEST_SEED={}\n{}\n{faults:#?}\n{:#?}",
+            self.seed,
+            self.log.join("\n"),
+            self.state
+        );
+    }
+
+    /// Deliveries of accepted events that are nowhere.
+    fn lost(&self, state: &State) -> Vec<String> {
+        let waiting: BTreeSet<&str> = state.events.iter().map(String::as_str).collect();
+        let dead: BTreeSet<(&str, &str)> = state
+            .dead
+            .iter()
+            .map(|(_, subscription, member)| (subscription.as_str(), member.as_str()))
+            .collect();
+        let mut lost = Vec::new();
+        for (event, wanted) in &self.events {
+            let member = Member(*event).to_string();
+            if waiting.contains(event.to_string().as_str()) || dead.contains(&("", member.as_str())) {
+                continue;
+            }
+            for name in wanted {
+                let kept = self.received.contains(&(*event, name.clone()))
+                    || state.queues[name].contains_key(&member)
+                    || dead.contains(&(name.as_str(), member.as_str()))
+                    || self.subscriptions[name];
+                if !kept {
+                    lost.push(format!("{event} for {name} is lost"));
+                }
+            }
+        }
+        let orphans = state
+            .events_pending
+            .iter()
+            .filter(|(id, _)| !waiting.contains(id.as_str()));
+        lost.extend(orphans.map(|(id, owner)| format!("{id} is pending at {owner} but gone")));
+        lost
+    }
+
+    /// New entries of a stream, without waiting.
+    pub(super) async fn read(&self, stream: &str, worker: &str, most: usize) -> Vec<(StreamId, Vec<String>)> {
+        let events = &self.partition.keys().events;
+        let key = format!("{}{stream}", events.trim_end_matches("events"));
+        let most = most.to_string();
+        let words = [
+            "XREADGROUP",
+            "GROUP",
+            "workers",
+            worker,
+            "COUNT",
+            &most,
+            "STREAMS",
+            &key,
+            ">",
+        ];
+        type Streams = Vec<(String, Vec<(String, Vec<String>)>)>;
+        let answer: Option<Streams> = raw(&self.store, &words).await;
+        let entries = answer.into_iter().flatten().flat_map(|(_, entries)| entries);
+        entries.map(|(id, fields)| (id.parse().unwrap(), fields)).collect()
+    }
+
+    /// Takes over what a worker holds; what comes is known to the one that asked.
+    pub(super) async fn claim(&mut self, at: usize, dead: &str) {
+        let me = self.workers[at].name.clone();
+        let beats = self.partition.heartbeat(&me).await.unwrap();
+        let observed = beats
+            .iter()
+            .find(|(name, _)| name == dead)
+            .map_or(0.0, |(_, beat)| *beat);
+        let claim = self
+            .partition
+            .claim(&me, dead, observed, Duration::ZERO, 2)
+            .await
+            .unwrap();
+        let Claim::Claimed { gone, entries, .. } = claim else {
+            return;
+        };
+        assert_eq!(gone, 0, "nobody deletes entries here");
+        for (_, entry) in entries {
+            match entry.field("subscription") {
+                Some(name) => {
+                    let subscription = id(std::str::from_utf8(name).unwrap());
+                    let redelivery = Redelivery {
+                        id: entry.id,
+                        subscription,
+                        worker: me.clone(),
+                    };
+                    self.workers[at].drains.push((redelivery, Vec::new()));
+                }
+                None => {
+                    self.workers[at].events.insert(entry.id);
+                }
+            }
+        }
+    }
+
+    pub(super) async fn set_full(&mut self, full: bool) {
+        self.full = full;
+        let limit = if full { "1" } else { "0" };
+        let _: String = raw(&self.store, &["CONFIG", "SET", "maxmemory", limit]).await;
+    }
+
+    /// Everybody is well again: everything must be delivered, and nothing be left of it.
+    pub(super) async fn settle_down(&mut self) {
+        self.set_full(false).await;
+        for (name, removed) in self.subscriptions.clone() {
+            self.version += 1;
+            if !removed {
+                self.partition
+                    .set_suspended(&id(&name), self.version, false)
+                    .await
+                    .unwrap();
+            }
+        }
+        self.workers.clear();
+        self.named = 1_000_000;
+        self.hire();
+        let started = Instant::now();
+        while !self.is_over() {
+            assert!(
+                started.elapsed() < Duration::from_secs(10),
+                "HOLDFAST_TEST_SEED={} never ends\n{}\n{:#?}",
+                self.seed,
+                self.log.join("\n"),
+                self.state
+            );
+            let holders = self.state.events_pending.iter().chain(&self.state.redeliveries_pending);
+            let holders: BTreeSet<String> = holders.map(|(_, owner)| owner.clone()).collect();
+            let me = self.workers[0].name.clone();
+            for dead in holders.iter().filter(|name| **name != me) {
+                self.claim(0, dead).await;
+            }
+            self.deliver_all().await;
+            self.check().await;
+        }
+        let missing: Vec<_> = self.lost(&self.state);
+        assert_eq!(missing, Vec::<String>::new());
+    }
+
+    fn is_over(&self) -> bool {
+        let state = &self.state;
+        let quiet = state.events.is_empty() && state.redeliveries.is_empty() && state.wakeups.is_empty();
+        quiet && state.parked() == 0 && state.behind.is_empty() && state.bodies.is_empty()
+    }
+
+    async fn deliver_all(&mut self) {
+        let me = self.workers[0].name.clone();
+        for (event, _) in self.read("events", &me, 1_000).await {
+            self.workers[0].events.insert(event);
+        }
+        for event in std::mem::take(&mut self.workers[0].events) {
+            let wanted = self.events[&event].clone();
+            let outcomes = wanted
+                .iter()
+                .map(|name| outcome(name, Verdict::Delivered, Duration::ZERO))
+                .collect();
+            self.partition
+                .settle(&me, LIMITS, &[settlement(event, outcomes)])
+                .await
+                .unwrap();
+            self.received.extend(wanted.into_iter().map(|name| (event, name)));
+        }
+        self.partition.reinject().await.unwrap();
+        for (entry, fields) in self.read("redeliveries", &me, 1_000).await {
+            let redelivery = Redelivery {
+                id: entry,
+                subscription: id(&fields[1]),
+                worker: me.clone(),
+            };
+            self.workers[0].drains.push((redelivery, Vec::new()));
+        }
+        for (redelivery, _) in std::mem::take(&mut self.workers[0].drains) {
+            self.drain(&redelivery).await;
+        }
+    }
+
+    async fn drain(&mut self, redelivery: &Redelivery) {
+        loop {
+            let fetched = self
+                .partition
+                .fetch(redelivery, 100, Duration::ZERO, std::iter::empty());
+            match fetched.await.unwrap() {
+                Fetched::Lost | Fetched::Done => return,
+                Fetched::Empty => {
+                    if self.partition.finish(redelivery).await.unwrap() != Finished::More {
+                        return;
+                    }
+                }
+                Fetched::Due { parked, .. } => {
+                    self.receive(redelivery, &names(&parked));
+                    self.partition.delivered(redelivery, &names(&parked)).await.unwrap();
+                }
+            }
+        }
+    }
+
+    /// The subscriber answered 2xx.
+    pub(super) fn receive(&mut self, redelivery: &Redelivery, members: &[Member]) {
+        let name = redelivery.subscription.as_str();
+        self.received
+            .extend(members.iter().map(|member| (member.0, name.to_owned())));
+    }
+
+    /// A number below `end`.
+    pub(super) fn below(&mut self, end: usize) -> usize {
+        self.random.random_range(0..end)
+    }
+
+    /// True one time in `n`.
+    pub(super) fn one_in(&mut self, n: u32) -> bool {
+        self.random.random_ratio(1, n)
+    }
+}

@@ -1,0 +1,140 @@
+//! The subscriptions: versions, concurrent changes, and partitions that only grow.
+
+use holdfast::config;
+use holdfast::domain::ids::SubscriptionId;
+use holdfast::domain::subscription::{State, Subscription};
+use holdfast::store::connect::{Connection, FirstConnect};
+use holdfast::store::settle::Verdict;
+use holdfast::store::{Store, StoreError};
+use tokio::task::JoinSet;
+
+use super::{Bench, LONG, id};
+
+fn subscription(id: SubscriptionId) -> Subscription {
+    let destination = "http://127.0.0.1:9/".parse().unwrap();
+    Subscription::new(id, destination, "2026-11-23T04:00:00Z".to_owned())
+}
+
+async fn open(bench: &Bench, partitions: Option<u16>) -> Result<Store, StoreError> {
+    let settings = config::Redis::default();
+    let connection = Connection::open(&settings, &bench.redis.url(), FirstConnect::FailFast).await?;
+    Store::open(connection, "holdfast", partitions).await
+}
+
+#[tokio::test]
+async fn every_change_has_a_version_of_its_own() {
+    let bench = Bench::start().await;
+    assert_eq!(bench.store.registry_version().await.unwrap(), 0);
+    let added = bench.store.add_subscription(subscription(id("a"))).await.unwrap();
+    assert_eq!(added.version, 1);
+    let taken = bench.store.add_subscription(subscription(id("a"))).await.unwrap_err();
+    assert!(matches!(taken, StoreError::Taken(_)), "{taken}");
+    let changed = bench
+        .store
+        .update_subscription(&id("a"), |subscription| {
+            subscription.context = Some("rack 7".to_owned())
+        })
+        .await
+        .unwrap();
+    assert_eq!(changed.version, 2);
+    let registry = bench.store.registry().await.unwrap();
+    assert_eq!((registry.version, registry.subscriptions.len()), (2, 1));
+    assert_eq!(registry.get(&id("a")).map(AsRef::as_ref), Some(&changed));
+    assert_eq!(bench.store.subscription(&id("a")).await.unwrap(), Some(changed));
+    let unknown = bench.store.update_subscription(&id("b"), |_| {}).await.unwrap_err();
+    assert!(matches!(unknown, StoreError::Unknown(_)), "{unknown}");
+}
+
+#[tokio::test]
+async fn concurrent_changes_are_all_kept() {
+    let bench = Bench::start().await;
+    bench.store.add_subscription(subscription(id("a"))).await.unwrap();
+    let store = std::sync::Arc::new(open(&bench, None).await.unwrap());
+    let mut writers = JoinSet::new();
+    for n in 0..20 {
+        let store = std::sync::Arc::clone(&store);
+        writers.spawn(async move {
+            let header = (format!("x-{n}"), holdfast::domain::subscription::Secret::new("s"));
+            store
+                .update_subscription(&id("a"), |subscription| subscription.headers.push(header.clone()))
+                .await
+                .unwrap();
+        });
+    }
+    writers.join_all().await;
+    let stored = bench.store.subscription(&id("a")).await.unwrap().unwrap();
+    assert_eq!((stored.headers.len(), stored.version), (20, 21));
+}
+
+#[tokio::test]
+async fn one_that_can_not_be_read_hides_no_other() {
+    let bench = Bench::start().await;
+    bench.store.add_subscription(subscription(id("a"))).await.unwrap();
+    let _: i64 = bench.raw(&["HSET", "holdfast:subscriptions", "b", "{oops"]).await;
+    let registry = bench.store.registry().await.unwrap();
+    assert_eq!((registry.subscriptions.len(), registry.unreadable.len()), (1, 1));
+    let error = bench.store.subscription(&id("b")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Subscription { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn suspending_and_resuming_reach_every_partition() {
+    let bench = Bench::start().await;
+    let store = open(&bench, Some(3)).await.unwrap();
+    store.add_subscription(subscription(id("a"))).await.unwrap();
+    let suspended = State::Suspended {
+        reason: "an operator asked".to_owned(),
+        since: "2026-11-23T04:00:00Z".to_owned(),
+    };
+    store.set_state(&id("a"), suspended).await.unwrap();
+    for partition in store.partitions() {
+        assert_eq!(partition.behind().await.unwrap(), ["a"]);
+    }
+    let resumed = store.set_state(&id("a"), State::Enabled).await.unwrap();
+    for partition in store.partitions() {
+        assert!(partition.behind().await.unwrap().is_empty());
+        assert!(!partition.set_suspended(&id("a"), resumed.version, true).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_new_destination_wakes_what_waits() {
+    let bench = Bench::start().await;
+    bench.store.add_subscription(subscription(id("a"))).await.unwrap();
+    bench.put("a", Verdict::Unavailable, LONG, 1).await;
+    bench
+        .store
+        .update_subscription(&id("a"), |subscription| subscription.context = Some("x".to_owned()))
+        .await
+        .unwrap();
+    assert!(bench.sound(&["a"]).await.redeliveries.is_empty());
+    bench
+        .store
+        .update_subscription(&id("a"), |subscription| {
+            subscription.destination = "http://127.0.0.1:8/".parse().unwrap();
+        })
+        .await
+        .unwrap();
+    assert_eq!(bench.sound(&["a"]).await.redeliveries.len(), 1);
+}
+
+#[tokio::test]
+async fn partitions_grow_and_shrink_only_when_empty() {
+    let bench = Bench::start().await;
+    let store = open(&bench, Some(3)).await.unwrap();
+    store.partitions()[2].publish(&super::frame("{}")).await.unwrap();
+    let Err(error) = open(&bench, Some(1)).await else {
+        panic!("partition 2 holds an event");
+    };
+    let text = error.to_string();
+    assert!(text.contains("HOLDFAST_REDIS__PARTITIONS=3"), "{text}");
+    assert_eq!(open(&bench, None).await.unwrap().partitions().len(), 3);
+    let key = store.partitions()[2].keys().events.clone();
+    let _: i64 = bench.raw(&["DEL", &key]).await;
+    assert_eq!(open(&bench, Some(1)).await.unwrap().partitions().len(), 1);
+    assert_eq!(
+        open(&bench, None).await.unwrap().partitions().len(),
+        1,
+        "the number is stored"
+    );
+}

@@ -1,0 +1,103 @@
+//! Suspending and resuming: versions, what is kept, and what is woken.
+
+use holdfast::store::drain::{Fetched, Finished};
+use holdfast::store::settle::Verdict;
+
+use super::{Bench, LONG, NOW, due, id, names};
+
+#[tokio::test]
+async fn only_newer_versions_take_effect() {
+    let bench = Bench::start().await;
+    let set = async |version, suspended| {
+        let applied = bench
+            .partition
+            .set_suspended(&id("a"), version, suspended)
+            .await
+            .unwrap();
+        (applied, bench.circuit("a").await.contains_key("suspended"))
+    };
+    assert_eq!(set(5, true).await, (true, true));
+    assert_eq!(set(5, false).await, (false, true));
+    assert_eq!(set(4, false).await, (false, true));
+    assert_eq!(set(6, false).await, (true, false));
+    assert_eq!(
+        set(5, true).await,
+        (false, false),
+        "a late message of a change that is over"
+    );
+    bench.sound(&["a"]).await;
+}
+
+#[tokio::test]
+async fn a_suspended_subscription_keeps_what_comes_and_sends_nothing() {
+    let bench = Bench::start().await;
+    bench.put("a", Verdict::Unavailable, LONG, 2).await;
+    bench.partition.set_suspended(&id("a"), 1, true).await.unwrap();
+    bench.put("a", Verdict::Behind, NOW, 3).await;
+    bench.put("a", Verdict::Delivered, NOW, 1).await;
+    let state = bench.sound(&["a"]).await;
+    assert_eq!((state.parked(), state.wakeups.len()), (5, 0));
+    assert!(bench.is_behind("a").await, "new events are parked");
+
+    bench.partition.set_suspended(&id("a"), 2, false).await.unwrap();
+    assert!(bench.wakeup("a").await <= Some(bench.now().await));
+    let redelivery = bench.take("w1").await;
+    assert!(matches!(
+        bench.fetch(&redelivery, &[]).await,
+        Fetched::Due { probe: true, .. }
+    ));
+    bench.sound(&["a"]).await;
+}
+
+#[tokio::test]
+async fn resuming_with_nothing_parked_ends_being_behind() {
+    let bench = Bench::start().await;
+    bench.partition.set_suspended(&id("a"), 1, true).await.unwrap();
+    assert!(bench.is_behind("a").await);
+    bench.partition.set_suspended(&id("a"), 2, false).await.unwrap();
+    assert!(!bench.is_behind("a").await);
+    let state = bench.sound(&["a"]).await;
+    assert_eq!(state.wakeups.len(), 0);
+}
+
+#[tokio::test]
+async fn resuming_with_only_later_deliveries_wakes_when_they_are_due() {
+    let bench = Bench::start().await;
+    bench.put("a", Verdict::Refused, LONG, 1).await;
+    let at = bench.wakeup("a").await;
+    bench.partition.set_suspended(&id("a"), 1, true).await.unwrap();
+    assert_eq!(bench.wakeup("a").await, None);
+    bench.partition.set_suspended(&id("a"), 2, false).await.unwrap();
+    assert_eq!(bench.wakeup("a").await, at);
+    assert!(!bench.is_behind("a").await);
+    bench.sound(&["a"]).await;
+}
+
+#[tokio::test]
+async fn a_redelivery_that_is_out_ends_itself_and_what_is_left_is_kept() {
+    let bench = Bench::start().await;
+    let members = bench.put("a", Verdict::Behind, NOW, 2).await;
+    let redelivery = bench.take("w1").await;
+    assert_eq!(names(&due(bench.fetch(&redelivery, &[]).await)), members);
+    bench.partition.set_suspended(&id("a"), 1, true).await.unwrap();
+    // The request that was under way succeeds.
+    let delivered = bench.partition.delivered(&redelivery, &members[..1]).await.unwrap();
+    assert_eq!(delivered.left, 1);
+    assert_eq!(bench.partition.finish(&redelivery).await.unwrap(), Finished::Done);
+    let state = bench.sound(&["a"]).await;
+    assert_eq!(
+        (state.parked(), state.wakeups.len(), state.redeliveries.len()),
+        (1, 0, 0)
+    );
+}
+
+#[tokio::test]
+async fn resumed_while_its_redelivery_is_out_it_goes_on() {
+    let bench = Bench::start().await;
+    bench.put("a", Verdict::Behind, NOW, 1).await;
+    let redelivery = bench.take("w1").await;
+    bench.partition.set_suspended(&id("a"), 1, true).await.unwrap();
+    bench.partition.set_suspended(&id("a"), 2, false).await.unwrap();
+    bench.sound(&["a"]).await;
+    assert!(matches!(bench.fetch(&redelivery, &[]).await, Fetched::Due { .. }));
+}
