@@ -84,7 +84,7 @@ async fn deliver_all(lane: &Arc<Lane>, event: Bytes, mut settlement: Settlement,
     let mut deliveries: FuturesUnordered<_> = matches
         .iter()
         .filter_map(|found| Some((found, catalog.get(&found.subscription.id)?)))
-        .map(|(found, subscriber)| deliver(lane, id, &message, found, subscriber))
+        .map(|(found, subscriber)| deliver(lane, (id, guard.since), &message, found, subscriber))
         .collect();
     let mut failing = Vec::new();
     while let Some(delivered) = deliveries.next().await {
@@ -104,7 +104,7 @@ async fn deliver_all(lane: &Arc<Lane>, event: Bytes, mut settlement: Settlement,
 /// somebody else answers for it.
 async fn deliver(
     lane: &Lane,
-    event: StreamId,
+    (event, since): (StreamId, Instant),
     message: &Message,
     found: &Match,
     subscriber: &Subscriber,
@@ -127,7 +127,7 @@ async fn deliver(
     if lane.behind.contains(id) {
         return Some((unsent(id, Verdict::Behind), None));
     }
-    if !lane.still_owns(Stream::Events, event).await {
+    if !lane.still_owns(Stream::Events, event, since).await {
         return None;
     }
     let delivery = DeliveryId {

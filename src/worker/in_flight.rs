@@ -6,6 +6,8 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::time::Instant;
+
 use crate::domain::ids::StreamId;
 use crate::store::events::Stream;
 
@@ -18,17 +20,20 @@ pub struct InFlight(Arc<Mutex<HashSet<(Stream, StreamId)>>>);
 pub struct Guard {
     map: InFlight,
     entry: (Stream, StreamId),
+    /// From then on the entry was this worker's: a moment before it was read, claimed or found.
+    pub(super) since: Instant,
 }
 
 impl InFlight {
-    /// Takes an entry up; `None` when it is being worked on already.
+    /// Takes an entry up that was this worker's at `since`; `None` when it is being worked on already.
     #[must_use]
-    pub fn enter(&self, stream: Stream, id: StreamId) -> Option<Guard> {
+    pub fn enter(&self, stream: Stream, id: StreamId, since: Instant) -> Option<Guard> {
         let entry = (stream, id);
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.insert(entry).then(|| Guard {
             map: self.clone(),
             entry,
+            since,
         })
     }
 
@@ -72,9 +77,9 @@ mod tests {
     fn a_panic_gives_the_entry_back() {
         let in_flight = InFlight::default();
         let id = StreamId { millis: 1, sequence: 0 };
-        let guard = in_flight.enter(Stream::Events, id).expect("free");
-        assert!(in_flight.enter(Stream::Events, id).is_none());
-        assert!(in_flight.enter(Stream::Redeliveries, id).is_some());
+        let guard = in_flight.enter(Stream::Events, id, Instant::now()).expect("free");
+        assert!(in_flight.enter(Stream::Events, id, Instant::now()).is_none());
+        assert!(in_flight.enter(Stream::Redeliveries, id, Instant::now()).is_some());
         let result = std::thread::spawn(move || {
             let _guard = guard;
             panic!("on purpose");

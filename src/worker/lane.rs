@@ -72,12 +72,13 @@ impl Lane {
         (Arc::new(lane), finished)
     }
 
-    /// Takes entries into the in-flight map; those that are being worked on already are left out.
+    /// Takes entries that were this worker's at `since` into the in-flight map; those that are being worked on
+    /// already are left out.
     #[must_use]
-    pub fn enter(&self, entries: impl Iterator<Item = (Stream, Entry)>) -> Vec<Admitted> {
+    pub fn enter(&self, entries: impl Iterator<Item = (Stream, Entry)>, since: Instant) -> Vec<Admitted> {
         entries
             .filter_map(|(stream, entry)| {
-                let guard = self.in_flight.enter(stream, entry.id)?;
+                let guard = self.in_flight.enter(stream, entry.id, since)?;
                 Some(Admitted { stream, entry, guard })
             })
             .collect()
@@ -102,9 +103,10 @@ impl Lane {
         }
     }
 
-    /// Takes entries up and starts work on them; answers how many were not being worked on already.
-    pub async fn admit(self: &Arc<Self>, entries: Vec<(Stream, Entry)>) -> usize {
-        let admitted = self.enter(entries.into_iter());
+    /// Takes entries up that were this worker's at `since` and starts work on them; answers how many were not
+    /// being worked on already.
+    pub async fn admit(self: &Arc<Self>, entries: Vec<(Stream, Entry)>, since: Instant) -> usize {
+        let admitted = self.enter(entries.into_iter(), since);
         let count = admitted.len();
         self.start(admitted).await;
         count
@@ -130,10 +132,10 @@ impl Lane {
         }
     }
 
-    /// Whether an entry is still ours. Free while heartbeats are fresh; else Redis is asked, for as long as
-    /// that takes: nothing may be sent on a guess.
-    pub(super) async fn still_owns(&self, stream: Stream, id: StreamId) -> bool {
-        if self.lease.is_fresh(Instant::now()) {
+    /// Whether an entry that was ours at `since` still is. Free while heartbeats have been unbroken since then;
+    /// else Redis is asked, for as long as that takes: nothing may be sent on a guess.
+    pub(super) async fn still_owns(&self, stream: Stream, id: StreamId, since: Instant) -> bool {
+        if self.lease.covers(since, Instant::now()) {
             return true;
         }
         let worker = &self.pod.name;
@@ -167,7 +169,7 @@ async fn process(lane: &Arc<Lane>, entry: Entry, guard: Guard) {
         .catch_unwind()
         .await
         .is_err()
-        && let Some(guard) = lane.in_flight.enter(stream, id)
+        && let Some(guard) = lane.in_flight.enter(stream, id, Instant::now())
     {
         lane.settle(Finished {
             settlement,
@@ -190,6 +192,6 @@ async fn redeliver(lane: &Arc<Lane>, entry: Entry, guard: Guard) {
         .await;
         return;
     };
-    drain::run(lane, entry.id, entry.times, subscription).await;
+    drain::run(lane, entry.id, entry.times, subscription, guard.since).await;
     drop(guard);
 }

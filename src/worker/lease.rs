@@ -52,11 +52,13 @@ impl Lease {
         }
     }
 
-    /// Whether a recent heartbeat shows that nobody can have taken over.
+    /// Whether heartbeats show that nobody can have taken over what was this worker's at `since`: the last is
+    /// recent, and there was no gap in between. A worker that was paused beats again at once, but what it held
+    /// before may be somebody else's by then.
     #[must_use]
-    pub fn is_fresh(&self, now: Instant) -> bool {
+    pub fn covers(&self, since: Instant, now: Instant) -> bool {
         let beats = *self.beats.lock().unwrap_or_else(PoisonError::into_inner);
-        beats.is_some_and(|beats| now.duration_since(beats.last) < self.dead_after / 2)
+        beats.is_some_and(|beats| now.duration_since(beats.last) < self.dead_after / 2 && beats.unbroken_since <= since)
     }
 
     /// Since when heartbeats have succeeded without a gap; `None` before the first.
@@ -76,15 +78,20 @@ mod tests {
         let lease = Lease::new(Duration::from_secs(10));
         let start = Instant::now();
         let at = |secs| start + Duration::from_secs(secs);
-        assert!(!lease.is_fresh(start));
+        assert!(!lease.covers(start, start));
         lease.beat(start, start);
         lease.beat(at(2), at(2));
         assert_eq!(lease.unbroken_since(), Some(start));
-        assert!(lease.is_fresh(at(2)));
+        assert!(lease.covers(start, at(2)));
 
-        assert!(!lease.is_fresh(at(8)), "paused for more than half the dead-after time");
+        assert!(
+            !lease.covers(start, at(8)),
+            "paused for more than half the dead-after time"
+        );
         lease.beat(at(8), at(8));
         assert_eq!(lease.unbroken_since(), Some(at(8)));
+        assert!(lease.covers(at(8), at(8)), "what is read from now on");
+        assert!(!lease.covers(at(7), at(8)), "what was held before the pause");
 
         lease.broken(at(10));
         assert_eq!(lease.unbroken_since(), Some(at(10)));
@@ -95,6 +102,7 @@ mod tests {
         let lease = Lease::new(Duration::from_secs(10));
         let start = Instant::now();
         lease.beat(start, start + Duration::from_secs(9));
-        assert!(!lease.is_fresh(start + Duration::from_secs(9)));
+        let now = start + Duration::from_secs(9);
+        assert!(!lease.covers(now, now));
     }
 }

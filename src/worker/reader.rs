@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::lane::Lane;
@@ -68,12 +69,13 @@ async fn step(lane: &Arc<Lane>, reader: &Reader, size: &mut ReadSize) -> Result<
         () = lane.pod.quiet.cancelled() => return Ok(()),
     }
     let most = size.next().min(room.available_permits()).max(1);
+    let since = Instant::now();
     let entries = reader.read(most, lane.pod.config.worker.read_block.0).await?;
     if entries.is_empty() {
         return Ok(());
     }
     size.saw(&entries);
-    let admitted = lane.enter(entries.into_iter().map(|entry| (reader.stream(), entry)));
+    let admitted = lane.enter(entries.into_iter().map(|entry| (reader.stream(), entry)), since);
     if reader.stream() == Stream::Events {
         persist("reading who is behind", &lane.partition, || prepare(lane)).await;
     }

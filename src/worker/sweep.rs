@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::lane::Lane;
@@ -42,13 +43,14 @@ pub async fn step(lane: &Arc<Lane>, stream: Stream, idle: Duration) -> Result<us
     let mut after = None;
     let mut adopted = 0;
     loop {
+        let since = Instant::now();
         let page = partition.pending_of(stream, &lane.pod.name, idle, after, PAGE).await?;
         for (id, times) in &page {
             if lane.in_flight.holds(stream, *id) {
                 continue;
             }
             match partition.entry(stream, *id, *times).await? {
-                Some(entry) => adopted += lane.admit(vec![(stream, entry)]).await,
+                Some(entry) => adopted += lane.admit(vec![(stream, entry)], since).await,
                 None => {
                     warn!(entry = %id, "a pending entry is no longer in its stream: someone trimmed or deleted it");
                     metrics::entries_missing(1);

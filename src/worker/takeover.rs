@@ -102,6 +102,7 @@ async fn find_silent_consumers(lane: &Lane, watch: &mut Watch, peers: &[(String,
 async fn take_over(lane: &Arc<Lane>, dead: &str, beat: f64) -> Result<(), StoreError> {
     let mut total = 0;
     loop {
+        let since = Instant::now();
         let claim = lane
             .partition
             .claim(&lane.pod.name, dead, beat, lane.pod.dead_after(), CLAIM)
@@ -124,7 +125,7 @@ async fn take_over(lane: &Arc<Lane>, dead: &str, beat: f64) -> Result<(), StoreE
         }
         total += entries.len();
         metrics::reclaimed(u64::try_from(entries.len()).unwrap_or(u64::MAX));
-        lane.admit(entries).await;
+        lane.admit(entries, since).await;
         if finished {
             break;
         }

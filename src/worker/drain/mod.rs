@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::info;
 
 use self::post::{Posted, post};
@@ -34,7 +35,7 @@ const MOST: usize = 128;
 const MOST_BYTES: usize = 4 << 20;
 
 /// Works on one redelivery until it ends, here or with another worker.
-pub(super) async fn run(lane: &Arc<Lane>, id: StreamId, times: u32, subscription: SubscriptionId) {
+pub(super) async fn run(lane: &Arc<Lane>, id: StreamId, times: u32, subscription: SubscriptionId, since: Instant) {
     let redelivery = Redelivery {
         id,
         subscription,
@@ -49,7 +50,7 @@ pub(super) async fn run(lane: &Arc<Lane>, id: StreamId, times: u32, subscription
         return;
     };
     if times < ALONE_FROM {
-        Drain::new(lane, redelivery, subscriber, false).run().await;
+        Drain::new(lane, redelivery, since, subscriber, false).run().await;
         return;
     }
     let _exclusive = lane.pod.alone.write().await;
@@ -61,7 +62,7 @@ pub(super) async fn run(lane: &Arc<Lane>, id: StreamId, times: u32, subscription
         lane.partition.mark_alone(&lane.pod.name, id)
     })
     .await;
-    Drain::new(lane, redelivery, subscriber, true).run().await;
+    Drain::new(lane, redelivery, since, subscriber, true).run().await;
 }
 
 type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -70,6 +71,8 @@ type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 struct Drain {
     lane: Arc<Lane>,
     redelivery: Redelivery,
+    /// When the redelivery was known to be ours last.
+    since: Instant,
     subscriber: Arc<Subscriber>,
     /// Requests at once: the ramp.
     ramp: Limit,
@@ -81,7 +84,7 @@ struct Drain {
     /// Answered 2xx, not reported yet.
     answered: Vec<Member>,
     report: Option<(Call<Delivered>, Vec<Member>)>,
-    fetch: Option<Call<Fetched>>,
+    fetch: Option<Call<(Instant, Fetched)>>,
     /// Nothing was due at the last fetch.
     exhausted: bool,
     /// A probe is out; inside, the delivery that was passed over for it and the answer it kept getting.
@@ -110,10 +113,17 @@ enum Ending {
 }
 
 impl Drain {
-    fn new(lane: &Arc<Lane>, redelivery: Redelivery, subscriber: Arc<Subscriber>, single: bool) -> Self {
+    fn new(
+        lane: &Arc<Lane>,
+        redelivery: Redelivery,
+        since: Instant,
+        subscriber: Arc<Subscriber>,
+        single: bool,
+    ) -> Self {
         Self {
             lane: Arc::clone(lane),
             redelivery,
+            since,
             ramp: Limit::new(subscriber.max_in_flight),
             subscriber,
             ready: VecDeque::new(),
@@ -183,7 +193,7 @@ impl Drain {
             let Some(parked) = self.ready.pop_front() else { return };
             self.started += 1;
             let (lane, subscriber) = (Arc::clone(&self.lane), Arc::clone(&self.subscriber));
-            let (redelivery, order, single) = (self.redelivery.id, self.started, self.single);
+            let (redelivery, order, single) = ((self.redelivery.id, self.since), self.started, self.single);
             self.posts.spawn(async move {
                 let member = parked.member;
                 let sent = post(&lane, &subscriber, redelivery, order, parked, single);
@@ -231,10 +241,12 @@ impl Drain {
         let (lane, redelivery) = (Arc::clone(&self.lane), self.redelivery.clone());
         self.fetch = Some(Box::pin(async move {
             persist("fetching what is due", &lane.partition, || async {
-                let held = held.iter().copied();
-                lane.partition
+                let (since, held) = (Instant::now(), held.iter().copied());
+                let fetched = lane
+                    .partition
                     .fetch(&redelivery, most, lane.pod.dead_after(), held)
-                    .await
+                    .await?;
+                Ok((since, fetched))
             })
             .await
         }));
@@ -251,8 +263,9 @@ impl Drain {
             .min(MOST.saturating_sub(held))
     }
 
-    fn fetched(&mut self, fetched: Fetched) {
+    fn fetched(&mut self, (since, fetched): (Instant, Fetched)) {
         self.fetch = None;
+        self.since = since;
         match fetched {
             Fetched::Lost | Fetched::Done => self.ending = Some(Ending::Over),
             Fetched::Empty => self.exhausted = true,

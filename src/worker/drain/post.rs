@@ -1,6 +1,7 @@
 //! Sending one parked delivery.
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::domain::event::Message;
 use crate::domain::ids::{DeliveryId, Member, StreamId};
@@ -26,11 +27,11 @@ pub(super) enum Posted {
     Answered { order: u64, member: Member, answer: Answer },
 }
 
-/// Sends one parked delivery, if the redelivery is still ours.
+/// Sends one parked delivery, if the redelivery, which was ours at `since`, still is.
 pub(super) async fn post(
     lane: &Lane,
     subscriber: &Subscriber,
-    redelivery: StreamId,
+    (redelivery, since): (StreamId, Instant),
     order: u64,
     parked: Parked,
     exclusive: bool,
@@ -40,7 +41,7 @@ pub(super) async fn post(
     } else {
         Some(lane.pod.alone.read().await)
     };
-    if !lane.still_owns(Stream::Redeliveries, redelivery).await {
+    if !lane.still_owns(Stream::Redeliveries, redelivery, since).await {
         return Posted::NotOurs;
     }
     let member = parked.member;
