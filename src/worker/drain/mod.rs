@@ -22,6 +22,7 @@ use self::post::{Posted, post};
 use super::catalog::Subscriber;
 use super::lane::{ALONE_FROM, Lane, POISON_FROM};
 use super::persist::persist;
+use super::registry;
 use crate::domain::ids::{Member, StreamId, SubscriptionId};
 use crate::domain::limit::Limit;
 use crate::domain::verdict::{Answer, Judgement};
@@ -41,8 +42,10 @@ pub(super) async fn run(lane: &Arc<Lane>, id: StreamId, times: u32, subscription
         subscription,
         worker: lane.pod.name.clone(),
     };
-    let subscriber = persist("reading a subscription", &lane.partition, || {
-        lane.pod.subscriber(&redelivery.subscription)
+    let subscriber = persist("reading a subscription", &lane.partition, || async {
+        // It may have been woken because its destination changed: what this pod knew is of no use then.
+        registry::step(&lane.pod).await?;
+        lane.pod.subscriber(&redelivery.subscription).await
     })
     .await;
     let Some(subscriber) = subscriber else {

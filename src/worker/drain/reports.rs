@@ -1,11 +1,13 @@
 //! What a drain tells the store about anything that is not a plain success.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::{info, warn};
 
 use super::{Drain, Ending};
 use crate::domain::ids::Member;
+use crate::domain::subscription::Subscription;
 use crate::domain::verdict::Answer;
 use crate::store::drain::{Failure, Fetched, Finished, Redelivery, RefusedAs};
 use crate::telemetry::labels::DeliveryResult;
@@ -13,6 +15,7 @@ use crate::telemetry::metrics;
 use crate::worker::ends;
 use crate::worker::lane::Lane;
 use crate::worker::persist::persist;
+use crate::worker::registry;
 
 impl Drain {
     /// The circuit has just closed: the other partitions' probes need not wait either.
@@ -83,10 +86,19 @@ impl Drain {
         };
         let subscription = Arc::clone(&self.subscriber.subscription);
         let policy = self.lane.pod.policy(&subscription);
+        let moved = destination_moved(&self.lane, &subscription).await;
         let failure = Failure {
             member,
-            wait: policy.wait(self.failed_before, rand::random()),
-            floor: policy.floor(answer.retry_after()),
+            wait: if moved {
+                Duration::ZERO
+            } else {
+                policy.wait(self.failed_before, rand::random())
+            },
+            floor: if moved {
+                Duration::ZERO
+            } else {
+                policy.floor(answer.retry_after())
+            },
             status: answer.status(),
             max_attempts: policy.attempts_of_a_delivery(),
             error: answer.describe(),
@@ -142,6 +154,18 @@ impl Drain {
         })
         .await;
     }
+}
+
+/// Whether the subscription has another destination by now: then a failure at this one says nothing about it.
+async fn destination_moved(lane: &Lane, sent_to: &Subscription) -> bool {
+    persist("reading the subscriptions", &lane.partition, || {
+        registry::step(&lane.pod)
+    })
+    .await;
+    lane.pod
+        .catalog()
+        .get(&sent_to.id)
+        .is_some_and(|now| now.subscription.destination != sent_to.destination)
 }
 
 /// The subscription is not in the registry: what was parked for it by a pod that had not noticed goes too.
