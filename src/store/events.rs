@@ -148,13 +148,15 @@ impl Partition {
         rows.into_iter().next().map(|row| parse_entry(row, times)).transpose()
     }
 
-    /// Acknowledges an entry that is gone from its stream: there is nothing left to deliver.
+    /// Acknowledges an entry that is gone from its stream, or of no use to anybody, and deletes what is left.
     ///
     /// # Errors
     /// When Redis can't be reached.
     pub async fn forget(&self, stream: Stream, id: StreamId) -> Result<(), StoreError> {
-        let client = self.connection.client();
-        measured("XACK", client.xack(self.key(stream), GROUP, id.to_string())).await
+        let (client, key, id) = (self.connection.client(), self.key(stream), id.to_string());
+        let _: u64 = measured("XACK", client.xack(key, GROUP, id.as_str())).await?;
+        let _: u64 = measured("XDEL", client.xdel(key, id)).await?;
+        Ok(())
     }
 
     pub(super) fn key(&self, stream: Stream) -> &str {
