@@ -52,6 +52,7 @@ async fn a_pod_whose_clock_is_an_hour_off_does_no_harm() {
             stamps.iter().any(|sent| wrong(*sent)) && stamps.iter().any(|sent| !wrong(*sent))
         })
         .await;
+        deployment.settled().await;
         sink.set_mode(Mode::Status(503)).await;
         deployment.publish(50).await;
         deployment.parked(50).await;

@@ -155,7 +155,8 @@ impl Deployment {
         .await;
     }
 
-    /// Writes so many events straight into the stream, pipelined.
+    /// Writes so many events straight into the stream, pipelined over several connections; answers their ids by
+    /// number, which is not quite their order in the stream.
     pub(crate) async fn publish(&self, count: usize) -> Vec<StreamId> {
         let mut ids = Vec::with_capacity(count);
         for first in (0..count).step_by(1_000) {

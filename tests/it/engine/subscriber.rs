@@ -24,12 +24,13 @@ pub(crate) enum Reply {
     Throttle(u64),
     /// 200 once a `release` allows it.
     Hold,
+    /// The same with another status.
+    HoldThen(u16),
 }
 
 /// One request.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
-    pub(crate) id: DeliveryId,
     pub(crate) attempt: u32,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -142,7 +143,6 @@ where
         let mut open = books.lock().unwrap();
         open.in_flight += 1;
         let seen = Seen {
-            id: id.clone(),
             attempt,
             headers: parts.headers,
             body,
@@ -160,10 +160,8 @@ where
             response.headers_mut().insert("retry-after", seconds.into());
             429
         }
-        Reply::Hold => {
-            gate.acquire().await.unwrap().forget();
-            200
-        }
+        Reply::Hold => held(&gate, 200).await,
+        Reply::HoldThen(status) => held(&gate, status).await,
     };
     *response.status_mut() = status.try_into().unwrap();
     if (200..300).contains(&status) {
@@ -171,4 +169,9 @@ where
     }
     drop(in_flight);
     response
+}
+
+async fn held(gate: &Semaphore, status: u16) -> u16 {
+    gate.acquire().await.unwrap().forget();
+    status
 }
