@@ -89,7 +89,7 @@ impl Store {
             None => Ok(Some(subscription.clone())),
         })
         .await?
-        .ok_or_else(|| StoreError::Unknown(subscription.id))
+        .ok_or(StoreError::Unknown(subscription.id))
     }
 
     /// Changes a subscription; when its destination moved, what waits for it is tried at once.

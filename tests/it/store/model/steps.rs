@@ -27,24 +27,25 @@ impl World {
     pub(super) async fn step(&mut self) {
         let name = match self.below(100) {
             0..12 => self.publish().await,
-            12..24 => self.read_events().await,
-            24..40 => self.settle().await,
-            40..48 => self.reinject().await,
-            48..56 => self.read_redeliveries().await,
-            56..64 => self.fetch().await,
-            64..70 => self.delivered().await,
-            70..74 => self.refused().await,
-            74..78 => self.failed().await,
-            78..82 => self.end().await,
-            82..85 => self.crash(),
-            85..91 => self.take_over().await,
-            91..94 => self.suspend().await,
-            94..96 => self.subscribe_or_remove().await,
-            96 => self.replay().await,
-            97 => self.wake().await,
-            98 => self.audit().await,
+            12..22 => self.read_events().await,
+            22..34 => self.settle().await,
+            34..40 => self.reinject().await,
+            40..46 => self.read_redeliveries().await,
+            46..56 => self.fetch().await,
+            56..64 => self.delivered().await,
+            64..69 => self.refused().await,
+            69..75 => self.failed().await,
+            75..79 => self.end().await,
+            79..81 => self.crash(),
+            81..86 => self.take_over().await,
+            86..89 => self.suspend().await,
+            89..91 => self.subscribe_or_remove().await,
+            91 => self.replay().await,
+            92 => self.wake().await,
+            93 => self.audit().await,
+            94..98 => self.publish().await,
             _ => {
-                let full = !self.full;
+                let full = !self.full && self.one_in(3);
                 self.set_full(full).await;
                 "limit"
             }
@@ -155,7 +156,7 @@ impl World {
 
     /// Short, so that what waits comes due within the walk.
     fn wait(&mut self) -> Duration {
-        let millis = self.below(4);
+        let millis = if self.one_in(2) { 0 } else { self.below(4) };
         Duration::from_millis(u64::try_from(millis).unwrap())
     }
 
@@ -181,16 +182,21 @@ impl World {
         "take"
     }
 
-    /// Takes a drain out of a random worker's hands, with what it holds.
-    fn drain_of(&mut self) -> Option<(usize, Redelivery, Vec<Member>)> {
-        let all = self.workers.len() + self.zombies.len();
-        let busy: Vec<usize> = (0..all).filter(|at| !self.worker(*at).drains.is_empty()).collect();
-        if busy.is_empty() {
+    /// Takes a drain that holds at least `least` deliveries out of a random worker's hands.
+    fn drain_of(&mut self, least: usize) -> Option<(usize, Redelivery, Vec<Member>)> {
+        let mut fit = Vec::new();
+        for at in 0..self.workers.len() + self.zombies.len() {
+            let drains = self.worker(at).drains.iter().enumerate();
+            fit.extend(
+                drains
+                    .filter(|(_, (_, held))| held.len() >= least)
+                    .map(|(nth, _)| (at, nth)),
+            );
+        }
+        if fit.is_empty() {
             return None;
         }
-        let at = busy[self.below(busy.len())];
-        let drains = self.worker(at).drains.len();
-        let nth = self.below(drains);
+        let (at, nth) = fit[self.below(fit.len())];
         let (redelivery, held) = self.worker(at).drains.swap_remove(nth);
         Some((at, redelivery, held))
     }
@@ -200,8 +206,9 @@ impl World {
     }
 
     async fn fetch(&mut self) -> &'static str {
-        let Some((at, redelivery, mut held)) = self.drain_of() else {
-            return "idle";
+        let Some((at, redelivery, mut held)) = self.drain_of(0) else {
+            self.reinject().await;
+            return self.read_redeliveries().await;
         };
         let most = 1 + self.below(4);
         let fetched = self
@@ -223,8 +230,8 @@ impl World {
     }
 
     async fn delivered(&mut self) -> &'static str {
-        let Some((at, redelivery, mut held)) = self.drain_of() else {
-            return "idle";
+        let Some((at, redelivery, mut held)) = self.drain_of(1) else {
+            return self.fetch().await;
         };
         let done: Vec<Member> = held.drain(..self.below(held.len() + 1)).collect();
         self.receive(&redelivery, &done);
@@ -238,30 +245,26 @@ impl World {
     }
 
     async fn refused(&mut self) -> &'static str {
-        let Some((at, redelivery, mut held)) = self.drain_of() else {
-            return "idle";
+        let Some((at, redelivery, mut held)) = self.drain_of(1) else {
+            return self.fetch().await;
         };
-        if let Some(member) = held.pop() {
-            let wait = self.wait();
-            let refused = self.partition.refused(&redelivery, member, wait, LIMITS, "HTTP 404");
-            let (refused, _) = refused.await.unwrap();
-            self.note(format!("{} was refused {member}: {refused:?}", redelivery.worker));
-            if refused == RefusedAs::Lost && !self.one_in(3) {
-                return "refused";
-            }
+        let member = held.swap_remove(0);
+        let wait = self.wait();
+        let refused = self.partition.refused(&redelivery, member, wait, LIMITS, "HTTP 404");
+        let (refused, _) = refused.await.unwrap();
+        self.note(format!("{} was refused {member}: {refused:?}", redelivery.worker));
+        if refused == RefusedAs::Lost && !self.one_in(3) {
+            return "refused";
         }
         self.keep(at, redelivery, held);
         "refused"
     }
 
     async fn failed(&mut self) -> &'static str {
-        let Some((at, redelivery, held)) = self.drain_of() else {
-            return "idle";
+        let Some((at, redelivery, held)) = self.drain_of(1) else {
+            return self.fetch().await;
         };
-        let Some(member) = held.first().copied() else {
-            self.keep(at, redelivery, held);
-            return "idle";
-        };
+        let member = held[0];
         let failure = Failure {
             member,
             wait: self.wait(),
@@ -280,8 +283,8 @@ impl World {
 
     /// Finishes, gives back or buries.
     async fn end(&mut self) -> &'static str {
-        let Some((at, redelivery, held)) = self.drain_of() else {
-            return "idle";
+        let Some((at, redelivery, held)) = self.drain_of(0) else {
+            return self.fetch().await;
         };
         let mut over = true;
         match (self.below(6), held.first()) {
@@ -330,7 +333,7 @@ impl World {
     async fn suspend(&mut self) -> &'static str {
         let all: Vec<String> = self.subscriptions.keys().cloned().collect();
         let name = all[self.below(all.len())].clone();
-        let suspended = self.one_in(2);
+        let suspended = self.one_in(3);
         // Some come late, with a version that is over.
         let version = if self.one_in(4) { self.version } else { self.version + 1 };
         self.version = version.max(self.version);
