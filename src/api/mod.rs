@@ -1,1 +1,116 @@
-//! (skeleton)
+//! The HTTP listeners: intake takes events in, admin shows metrics and health.
+//!
+//! `app` starts the admin listener first, so that probes are answered while Redis is still looked for, then
+//! intake once there is a store. At the end: [`Api::set_not_ready`], a while later [`Api::stop`].
+
+pub mod admin;
+mod answer;
+mod body;
+mod health;
+mod intake;
+pub mod memory_guard;
+mod patient;
+mod refusal;
+mod server;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::info;
+
+use self::admin::Admin;
+use self::intake::Intake;
+use self::memory_guard::MemoryGuard;
+use self::server::{Options, Server};
+use crate::config::Config;
+use crate::store::Store;
+
+/// Connections that intake serves at once; further ones wait in the listener's queue.
+const INTAKE_CONNECTIONS: usize = 4096;
+
+/// A listener could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The address is taken, or not one of this machine's.
+    #[error("the {listener} listener can't listen on {addr}: {source}; set {variable} to a free address and port")]
+    Listen {
+        /// Which listener.
+        listener: &'static str,
+        /// Where it should have listened.
+        addr: SocketAddr,
+        /// The variable that says so.
+        variable: &'static str,
+        /// What the system reported.
+        source: std::io::Error,
+    },
+}
+
+/// Both listeners, running; they end when dropped.
+#[derive(Debug)]
+pub struct Api {
+    /// Where intake listens.
+    pub intake_addr: SocketAddr,
+    /// Where metrics and health are answered.
+    pub admin_addr: SocketAddr,
+    intake: Server,
+    admin: Admin,
+    _guard: DropGuard,
+}
+
+/// Starts intake beside a running admin listener. `silent_for` says how long no loop of this process has
+/// turned: `/livez` answers with it.
+///
+/// # Errors
+/// [`ApiError::Listen`] when the address can't be listened on.
+pub async fn start(
+    config: &Config,
+    store: Arc<Store>,
+    admin: Admin,
+    silent_for: impl Fn() -> Duration + Send + Sync + 'static,
+) -> Result<Api, ApiError> {
+    let guard = Arc::new(MemoryGuard::new(Arc::clone(&store), &config.intake));
+    let intake = Intake::new(&config.intake, Arc::clone(&store), Arc::clone(&guard));
+    let options = Options {
+        listener: "intake",
+        variable: "HOLDFAST_INTAKE__LISTEN",
+        listen: config.intake.listen,
+        read_timeout: config.intake.read_timeout.0,
+        max_connections: INTAKE_CONNECTIONS,
+    };
+    let intake = Server::start(options, intake::router(intake)).await?;
+    let watching = CancellationToken::new();
+    tokio::spawn(guard.run(watching.clone()));
+    admin.health.attach(store, Box::new(silent_for));
+    info!(intake = %intake.addr(), admin = %admin.addr(), "listening");
+    Ok(Api {
+        intake_addr: intake.addr(),
+        admin_addr: admin.addr(),
+        intake,
+        admin,
+        _guard: watching.drop_guard(),
+    })
+}
+
+impl Api {
+    /// Everything runs: `/readyz` answers 200 from now on, as long as Redis does its part.
+    pub fn set_ready(&self) {
+        self.admin.health.set_ready();
+    }
+
+    /// The process is about to stop: `/readyz` answers 503, while intake goes on.
+    pub fn set_not_ready(&self) {
+        self.admin.health.set_stopping();
+    }
+
+    /// Ends intake, then the admin listener. Requests that are being answered are finished within
+    /// `deadline`, all together; what is left then is cut off, and its sender repeats it.
+    pub async fn stop(self, deadline: Duration) {
+        self.set_not_ready();
+        let until = Instant::now() + deadline;
+        self.intake.stop(until).await;
+        self.admin.stop(until).await;
+    }
+}

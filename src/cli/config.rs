@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::table::Table;
 use crate::config::{self, Setting};
 
 /// Prints the settings that a start with the same file and environment would use.
@@ -19,24 +20,18 @@ pub fn run(file: Option<&Path>, json: bool, out: &mut impl Write) -> anyhow::Res
         serde_json::to_writer_pretty(&mut *out, &settings)?;
         writeln!(out)?;
     } else {
-        out.write_all(table(&settings).as_bytes())?;
+        write!(out, "{}", table(&settings))?;
     }
     Ok(())
 }
 
 /// One line for each setting: its variable, value and origin, in columns.
-fn table(settings: &[Setting]) -> String {
-    let mut rows = vec![["VARIABLE".to_owned(), "VALUE".to_owned(), "ORIGIN".to_owned()]];
-    rows.extend(
-        settings
-            .iter()
-            .map(|setting| [setting.env.clone(), text(&setting.value), setting.origin.to_string()]),
-    );
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let (first, second) = (width(0), width(1));
-    rows.iter()
-        .map(|[variable, value, origin]| format!("{variable:first$}  {value:second$}  {origin}\n"))
-        .collect()
+fn table(settings: &[Setting]) -> Table {
+    let mut table = Table::new(&["VARIABLE", "VALUE", "ORIGIN"]);
+    for setting in settings {
+        table.row([setting.env.clone(), text(&setting.value), setting.origin.to_string()]);
+    }
+    table
 }
 
 /// A value without JSON's quotes; `-` where it is not set.
@@ -65,7 +60,8 @@ mod tests {
             setting("HOLDFAST_REDIS__PASSWORD", "••••••".into()),
             setting("HOLDFAST_LOG__LEVEL", "info".into()),
             setting("HOLDFAST_WORKER__NAME", Value::Null),
-        ]);
+        ])
+        .to_string();
         let columns: Vec<usize> = shown
             .lines()
             .skip(1)

@@ -1,4 +1,161 @@
-//! The command line: what each command of `holdfast` does.
+//! The command line: what each verb of `holdfast` does.
+//!
+//! `main` calls [`main`]. Results go to standard output and nothing else does; an error is one message on
+//! standard error and exit code 1, a mistake in the arguments exit code 2.
 
 pub mod config;
+mod confirm;
+mod dead_letters;
+pub mod demo;
+mod deployment;
+mod publish;
 pub mod sink;
+mod status;
+mod subscriptions;
+mod table;
+mod text;
+
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+
+use crate::app;
+use crate::config::Loaded;
+
+/// Delivers Redfish events from data-centre hardware to subscribers and loses none.
+#[derive(Parser)]
+#[command(name = "holdfast", version, max_term_width = 110)]
+struct Cli {
+    /// Settings on top of config/holdfast.toml; the environment wins over both.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the service: take events in and deliver them.
+    Serve,
+    /// Show every setting with its value and where that came from.
+    Config(Json),
+    /// Manage who gets which events.
+    #[command(subcommand, visible_alias = "subs")]
+    Subscriptions(Box<subscriptions::Verb>),
+    /// Look after deliveries that were given up.
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Verb),
+    /// Show how deliveries are going, subscription by subscription.
+    Status(status::Args),
+    /// Put events into the stream, as the HTTP intake does.
+    Publish(publish::Args),
+    /// Show events being kept and delivered through an outage, a hang and a killed worker.
+    Demo(demo::Args),
+    /// Run a subscriber to test with.
+    Sink(sink::Args),
+}
+
+/// How a listing is printed.
+#[derive(Args, Clone, Copy)]
+struct Json {
+    /// Print JSON for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the program; what `main` returns.
+#[must_use]
+pub fn main() -> ExitCode {
+    let error = match run(Cli::parse()) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(error) => error,
+    };
+    if is_broken_pipe(&error) {
+        return ExitCode::SUCCESS;
+    }
+    // With standard error closed as well there is nobody left to tell.
+    let _unheard = writeln!(std::io::stderr(), "holdfast: {}", message(&error));
+    ExitCode::FAILURE
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let out = &mut std::io::stdout();
+    let file = cli.config.as_deref();
+    match cli.verb {
+        Verb::Serve => block_on(app::serve(load(file)?)),
+        Verb::Config(how) => config::run(file, how.json, out),
+        Verb::Subscriptions(verb) => block_on(subscriptions::run(*verb, &load(file)?.config, out)),
+        Verb::DeadLetters(verb) => block_on(dead_letters::run(verb, &load(file)?.config, out)),
+        Verb::Status(args) => block_on(status::run(args, &load(file)?.config, out)),
+        Verb::Publish(args) => block_on(publish::run(args, &load(file)?.config, out)),
+        Verb::Demo(args) => block_on(demo::run(args)),
+        Verb::Sink(args) => block_on(sink::run(args)),
+    }
+}
+
+fn load(file: Option<&Path>) -> anyhow::Result<Loaded> {
+    Ok(crate::config::load(file, crate::config::environment())?)
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no threads could be started")?;
+    runtime.block_on(work)
+}
+
+/// Whoever read our output has seen enough, as with `| head`.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain();
+    causes.any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    })
+}
+
+/// The error with its causes, leaving out a cause that the text before it quotes already.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.contains(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = std::io::Error::other("disk on fire");
+        let error = anyhow::Error::new(cause).context("reading a failed: disk on fire");
+        assert_eq!(message(&error), "reading a failed: disk on fire");
+        let error = anyhow::anyhow!("no route").context("cannot connect");
+        assert_eq!(message(&error), "cannot connect: no route");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_failure() {
+        let error = anyhow::Error::new(std::io::Error::from(ErrorKind::BrokenPipe)).context("writing");
+        assert!(is_broken_pipe(&error));
+        assert!(!is_broken_pipe(&anyhow::anyhow!("Broken pipe")));
+    }
+}

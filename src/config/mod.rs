@@ -127,7 +127,7 @@ pub struct Admin {
 pub struct Delivery {
     /// How long a direct delivery waits for a free slot before it is parked.
     pub direct_wait: Period,
-    /// How long a connection may take to be made, TLS included.
+    /// How long a connection may take to be made, TLS included; never longer than `timeout`.
     pub connect_timeout: Period,
     /// Deadline of one request from connect to the last byte of the answer.
     pub timeout: Period,
@@ -149,7 +149,7 @@ pub struct Retry {
     pub delay: Period,
     /// Factor from one wait to the next; 1.0 is constant.
     pub backoff: f64,
-    /// No wait is longer than this.
+    /// No wait is longer than this (nor than `delay`, where that is longer).
     pub max_delay: Period,
     /// Each wait is varied by up to this share, so that subscribers do not come due together.
     pub jitter: f64,
@@ -171,7 +171,7 @@ pub struct Worker {
     pub name: Option<String>,
     /// Entries read at once, at most.
     pub read_batch: usize,
-    /// Events read and not settled yet, at most.
+    /// Events read and not settled yet, at most; one counts once for every 8 KiB.
     pub max_events: usize,
     /// How long a read waits for entries; also how long an idle stop may take.
     pub read_block: Period,

@@ -153,11 +153,11 @@ const RULES: &[Rule] = &[
         "1 to 64 letters, digits and any of - _ . , or empty",
         |c| c.worker.name.as_deref().is_none_or(|name| plain(name, "-_.")),
     ),
-    ("worker.max_events", "a whole number from 1 to 1000000", |c| {
-        (1..=1_000_000).contains(&c.worker.max_events)
-    }),
     ("worker.read_batch", "a whole number from 1 to 10000", |c| {
         (1..=10_000).contains(&c.worker.read_batch)
+    }),
+    ("worker.max_events", "a whole number from 1 to 1000000", |c| {
+        (1..=1_000_000).contains(&c.worker.max_events)
     }),
     (
         "worker.read_block",
@@ -197,17 +197,14 @@ const PAIRS: &[Pair] = &[
     ("intake.max_body", "at most", "delivery.pod_max_bytes", |c| {
         c.intake.max_body <= c.delivery.pod_max_bytes
     }),
-    ("delivery.connect_timeout", "at most", "delivery.timeout", |c| {
-        c.delivery.connect_timeout <= c.delivery.timeout
-    }),
-    ("retry.delay", "at most", "retry.max_delay", |c| {
-        c.retry.delay <= c.retry.max_delay
-    }),
     ("retry.retry_after_min", "at most", "retry.retry_after_max", |c| {
         c.retry.retry_after_min <= c.retry.retry_after_max
     }),
-    ("worker.heartbeat", "below half of", "worker.dead_after", |c| {
-        c.worker.heartbeat.0.saturating_mul(2) < c.worker.dead_after.0
+    ("worker.read_block", "at most", "redis.command_timeout", |c| {
+        c.worker.read_block <= c.redis.command_timeout
+    }),
+    ("worker.heartbeat", "at most a quarter of", "worker.dead_after", |c| {
+        c.worker.heartbeat.0.saturating_mul(4) <= c.worker.dead_after.0
     }),
 ];
 

@@ -15,6 +15,7 @@ pub mod signature;
 pub mod subscription;
 pub mod terms;
 pub mod units;
+pub mod validation;
 pub mod verdict;
 
 #[cfg(test)]

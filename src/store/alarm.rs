@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::telemetry::metrics;
+
 /// The soonest wake-up that this process made since the scheduler last looked.
 #[derive(Debug, Default)]
 pub struct Alarm {
@@ -17,6 +19,7 @@ impl Alarm {
     /// Notes a wake-up; `millis` below zero, the scripts' "none", is ignored.
     pub fn ring_in(&self, millis: i64) {
         let Ok(millis) = u64::try_from(millis) else { return };
+        metrics::wakeups(1);
         let at = Instant::now() + Duration::from_millis(millis);
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
         if due.is_none_or(|known| at < known) {

@@ -7,7 +7,7 @@ use fred::prelude::*;
 
 use super::Store;
 use super::error::StoreError;
-use super::events::{array, convert};
+use super::events::{Stream, array, convert, parse_entry};
 use super::partition::{Partition, measured};
 use super::scripts::SCRIPTS;
 use super::settle::millis;
@@ -172,7 +172,8 @@ impl Partition {
         Ok((clock, rows))
     }
 
-    /// Subscriptions that have something parked or are behind: those waiting for a wake-up and those behind.
+    /// Subscriptions that have something parked or are behind: those waiting for a wake-up, those with a
+    /// redelivery out, and those behind.
     ///
     /// # Errors
     /// When Redis can't be reached.
@@ -183,11 +184,36 @@ impl Partition {
             client.zrange(self.keys.wakeups(), 0, -1, None, false, None, false),
         )
         .await?;
-        Ok(waiting.into_iter().chain(self.behind().await?).collect())
+        let mut troubled: BTreeSet<String> = waiting.into_iter().chain(self.behind().await?).collect();
+        let out: Vec<Value> = measured("XRANGE", client.xrange(self.key(Stream::Redeliveries), "-", "+", None)).await?;
+        for row in out {
+            let entry = parse_entry(row, 1)?;
+            let subscription = entry.field("subscription").map(|id| String::from_utf8_lossy(id));
+            troubled.extend(subscription.map(|id| id.into_owned()));
+        }
+        Ok(troubled)
     }
 }
 
 impl Store {
+    /// The state of each of these subscriptions, in their order, summed over the partitions, with Redis' clock
+    /// in ms.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn census(&self, subscriptions: &[&str]) -> Result<(u64, Vec<Census>), StoreError> {
+        let mut clock = 0;
+        let mut sums = vec![Census::default(); subscriptions.len()];
+        for partition in self.partitions() {
+            let (now, rows) = partition.census(subscriptions).await?;
+            clock = clock.max(now);
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                sum.add(row);
+            }
+        }
+        Ok((clock, sums))
+    }
+
     /// The state of every troubled subscription, summed over the partitions, with Redis' clock in ms.
     ///
     /// # Errors

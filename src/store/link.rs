@@ -31,7 +31,7 @@ pub(super) struct Link {
     pub(super) name: String,
     /// The server, password masked.
     pub(super) url: String,
-    /// How often the server is asked for a sign of life; silence for twice as long means it is gone.
+    /// How long the server may take for a sign of life, asked for every other such period.
     pub(super) pulse: Duration,
     pub(super) closing: CancellationToken,
 }
@@ -78,11 +78,11 @@ impl Link {
     /// waits for the end of that read, so reads must block for less than `pulse`.
     async fn silence(&self) {
         loop {
-            tokio::time::sleep(self.pulse).await;
+            tokio::time::sleep(self.pulse.saturating_mul(2)).await;
             if !self.client.is_connected() {
                 continue;
             }
-            let ping = tokio::time::timeout(self.pulse.saturating_mul(2), self.client.ping::<Value>(None)).await;
+            let ping = tokio::time::timeout(self.pulse, self.client.ping::<Value>(None)).await;
             match ping {
                 Ok(Err(error)) if *error.kind() == ErrorKind::Timeout => return,
                 Err(_) => return,

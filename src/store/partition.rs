@@ -8,8 +8,10 @@ use fred::types::scripts::Script;
 use super::alarm::Alarm;
 use super::connect::Connection;
 use super::error::StoreError;
+use super::events::Stream;
 use super::keys::Keys;
 use super::scripts::SCRIPTS;
+use crate::domain::ids::StreamId;
 use crate::telemetry::metrics;
 
 /// A partition: two streams with their group, the retry queues, and all that belongs to them.
@@ -58,6 +60,21 @@ impl Partition {
     pub(super) async fn is_empty(&self) -> Result<bool, StoreError> {
         let snapshot = self.snapshot(std::time::Duration::ZERO).await?;
         Ok(snapshot.events == 0 && snapshot.dead_letters == 0 && snapshot.ledger.parked == 0)
+    }
+
+    /// Whether both streams and their group are there.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or refuses.
+    pub async fn has_groups(&self) -> Result<bool, StoreError> {
+        let first = StreamId { millis: 0, sequence: 0 };
+        for stream in [Stream::Events, Stream::Redeliveries] {
+            match self.owns(stream, first, "").await {
+                Err(error) if error.is_no_group() => return Ok(false),
+                answer => answer?,
+            };
+        }
+        Ok(true)
     }
 
     /// Makes both streams and their group, reading from the first entry, where they are missing; at the memory

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use fred::prelude::*;
+use rand::Rng;
 
 use super::Store;
 use super::error::StoreError;
@@ -22,6 +23,21 @@ pub struct Registry {
     pub subscriptions: Vec<Arc<Subscription>>,
     /// Ids whose JSON can't be read, with the reason.
     pub unreadable: Vec<(String, String)>,
+}
+
+/// A new random id of ten lowercase letters and digits, so rare that none is ever used again.
+#[must_use]
+pub fn new_id() -> SubscriptionId {
+    const CHARACTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    let mut rng = rand::rng();
+    loop {
+        let id: String = (0..10)
+            .map(|_| char::from(CHARACTERS[rng.random_range(0..CHARACTERS.len())]))
+            .collect();
+        if let Ok(id) = SubscriptionId::new(&id) {
+            return id;
+        }
+    }
 }
 
 impl Registry {

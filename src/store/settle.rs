@@ -9,6 +9,7 @@ use bytes::Bytes;
 use fred::types::Value;
 
 use super::error::StoreError;
+use super::events::Entry;
 use super::partition::Partition;
 use super::scripts::SCRIPTS;
 use crate::domain::ids::{Member, StreamId, SubscriptionId};
@@ -82,6 +83,18 @@ pub struct Settled {
 }
 
 impl Settlement {
+    /// An event that can never be delivered to anybody.
+    #[must_use]
+    pub fn rejected(entry: &Entry, reason: &str) -> Self {
+        Self {
+            id: entry.id,
+            body: entry.frame().encode(),
+            rejected: Some(reason.to_owned()),
+            alone: true,
+            outcomes: Vec::new(),
+        }
+    }
+
     fn needs_body(&self) -> bool {
         self.rejected.is_some()
             || self

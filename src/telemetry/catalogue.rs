@@ -105,7 +105,7 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         WAKEUPS,
         C,
         Unit::Count,
-        "Wake-ups brought forward because a subscriber that was behind answered.",
+        "Wake-ups made by this pod: a wait began, or a success cut one short.",
     ),
     (
         ENTRIES_MISSING,

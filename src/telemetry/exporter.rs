@@ -128,6 +128,8 @@ mod tests {
         m::set_stream_pending(5);
         m::set_stream_oldest_age(millis(1500));
         m::set_dead_letters(6);
+        m::set_ledger("wanted", 7);
+        m::set_ledger_imbalance(0);
         m::set_redis_memory_ratio(0.5);
         m::set_redis_durability(&Durability {
             append_only: true,

@@ -95,6 +95,8 @@ labels! {
         Overloaded = "overloaded",
         /// The body is larger than allowed (413).
         TooLarge = "too_large",
+        /// The body did not arrive in time (408).
+        Slow = "slow",
         /// The body is no Redfish event (400).
         Malformed = "malformed",
     }

@@ -108,7 +108,7 @@ pub fn redeliveries(n: u64) {
     count(|h| Some(&h.redeliveries), n);
 }
 
-/// `n` wake-ups were brought forward by a success.
+/// `n` wake-ups were made.
 pub fn wakeups(n: u64) {
     count(|h| Some(&h.wakeups), n);
 }

@@ -4,14 +4,14 @@
 //! counts at once, before Redis knows it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::ids::SubscriptionId;
 use crate::store::{Partition, StoreError};
 
 /// The subscriptions that are behind, in one partition.
-#[derive(Debug, Default)]
-pub struct Behind(Mutex<View>);
+#[derive(Debug, Clone, Default)]
+pub struct Behind(Arc<Mutex<View>>);
 
 #[derive(Debug, Default)]
 struct View {
@@ -45,24 +45,61 @@ impl Behind {
         view.fetched.contains(id.as_str()) || view.failing.contains_key(id)
     }
 
-    /// A delivery failed; until it is settled the subscription counts as behind here.
-    pub fn failing(&self, id: &SubscriptionId) {
+    /// A delivery failed: while the mark is held the subscription counts as behind here.
+    #[must_use]
+    pub fn failing(&self, id: &SubscriptionId) -> Failing {
         *self.lock().failing.entry(id.clone()).or_default() += 1;
-    }
-
-    /// That failure has been settled: from now on Redis says so, until the next fetch.
-    pub fn settled(&self, id: &SubscriptionId) {
-        let mut view = self.lock();
-        if let Some(count) = view.failing.get_mut(id) {
-            *count -= 1;
-            if *count == 0 {
-                view.failing.remove(id);
-                view.fetched.insert(id.as_str().to_owned());
-            }
+        Failing {
+            behind: self.clone(),
+            id: id.clone(),
         }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, View> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A failure that is not settled yet. Dropped with an event that another worker took over, it leaves no trace.
+#[derive(Debug)]
+pub struct Failing {
+    behind: Behind,
+    id: SubscriptionId,
+}
+
+impl Failing {
+    /// The failure has been settled: from now on Redis says that the subscription is behind, until the next fetch.
+    pub fn settled(self) {
+        self.behind.lock().fetched.insert(self.id.as_str().to_owned());
+    }
+}
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        let mut view = self.behind.lock();
+        if let Some(count) = view.failing.get_mut(&self.id) {
+            *count -= 1;
+            if *count == 0 {
+                view.failing.remove(&self.id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_counts_until_it_is_settled_or_given_up() {
+        let behind = Behind::default();
+        let id = SubscriptionId::new("s").expect("an id");
+        let (first, second) = (behind.failing(&id), behind.failing(&id));
+        drop(first);
+        assert!(behind.contains(&id));
+        drop(second);
+        assert!(!behind.contains(&id));
+        behind.failing(&id).settled();
+        assert!(behind.contains(&id));
     }
 }

@@ -1,7 +1,8 @@
 //! The direct path: one event, matched, sent to everybody who wants it at once, then settled.
 //!
 //! Called by the lane for each event that was read, taken over or found again. Whatever can't be sent now is
-//! parked in the step that acknowledges the event (invariant 1).
+//! parked in the step that acknowledges the event (invariant 1). Rare ways are boxed: they would make the future
+//! of every event in flight twenty times as large.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
+use super::behind::Failing;
 use super::catalog::Subscriber;
 use super::ends;
 use super::in_flight::Guard;
@@ -49,9 +51,9 @@ pub(super) async fn process(lane: &Arc<Lane>, entry: Entry, guard: Guard) {
     }
     if alone {
         let _exclusive = lane.pod.alone.write().await;
-        persist("marking an entry", &lane.partition, || {
+        Box::pin(persist("marking an entry", &lane.partition, || {
             lane.partition.mark_alone(&lane.pod.name, entry.id)
-        })
+        }))
         .await;
         deliver_all(lane, frame.event, settlement, guard).await;
     } else {
@@ -86,11 +88,9 @@ async fn deliver_all(lane: &Arc<Lane>, event: Bytes, mut settlement: Settlement,
         .collect();
     let mut failing = Vec::new();
     while let Some(delivered) = deliveries.next().await {
-        let Some(outcome) = delivered else { return };
-        if outcome.verdict == Verdict::Unavailable {
-            failing.push(outcome.subscription.clone());
-        }
+        let Some((outcome, mark)) = delivered else { return };
         settlement.outcomes.push(outcome);
+        failing.extend(mark);
     }
     drop(deliveries);
     lane.settle(Finished {
@@ -100,31 +100,32 @@ async fn deliver_all(lane: &Arc<Lane>, event: Bytes, mut settlement: Settlement,
     });
 }
 
-/// One delivery; `None` when the event is no longer ours, so that somebody else answers for it.
+/// One delivery, with a mark while its failure is not settled; `None` when the event is no longer ours, so that
+/// somebody else answers for it.
 async fn deliver(
     lane: &Lane,
     event: StreamId,
     message: &Message,
     found: &Match,
     subscriber: &Subscriber,
-) -> Option<Outcome> {
+) -> Option<(Outcome, Option<Failing>)> {
     let subscription = &subscriber.subscription;
     let id = &subscription.id;
     if subscription.is_suspended() || lane.behind.contains(id) {
-        return Some(unsent(id, Verdict::Behind));
+        return Some((unsent(id, Verdict::Behind), None));
     }
     let patience = lane.pod.config.delivery.direct_wait.0;
     let started = Instant::now();
     let Some(_slot) = subscriber.slots.take(patience).await else {
-        return Some(unsent(id, Verdict::WaitedTooLong));
+        return Some((unsent(id, Verdict::WaitedTooLong), None));
     };
     let body = payload::render(message, &found.records, subscription.context.as_deref());
     let left = patience.saturating_sub(started.elapsed());
     let Some(_share) = lane.pod.slots.take(body.len(), left).await else {
-        return Some(unsent(id, Verdict::WaitedTooLong));
+        return Some((unsent(id, Verdict::WaitedTooLong), None));
     };
     if lane.behind.contains(id) {
-        return Some(unsent(id, Verdict::Behind));
+        return Some((unsent(id, Verdict::Behind), None));
     }
     if !lane.still_owns(Stream::Events, event).await {
         return None;
@@ -136,14 +137,13 @@ async fn deliver(
     };
     let answer = attempt(lane, subscriber, &delivery, 1, body, Path::Direct).await;
     let outcome = judged(lane, subscriber, &answer);
-    if outcome.verdict == Verdict::Unavailable {
-        lane.behind.failing(id);
-        ends::after_attempts(lane, subscription, 1).await;
-    }
+    let mark = (outcome.verdict == Verdict::Unavailable).then(|| lane.behind.failing(id));
     if answer.judge() == Judgement::Gone {
-        ends::gone(lane, id).await;
+        Box::pin(ends::gone(lane, id)).await;
+    } else if mark.is_some() {
+        Box::pin(ends::after_attempts(lane, subscription, 1)).await;
     }
-    Some(outcome)
+    Some((outcome, mark))
 }
 
 /// Sends once, adapts the subscriber's slots and counts what happened. Used by both paths.

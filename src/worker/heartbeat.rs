@@ -36,12 +36,12 @@ pub async fn step(lane: &Lane) -> Result<(), StoreError> {
     let sent = Instant::now();
     match lane.partition.heartbeat(&lane.pod.name).await {
         Ok(workers) => {
-            lane.lease.beat(sent);
+            lane.lease.beat(sent, Instant::now());
             lane.peers.send_replace(workers);
             Ok(())
         }
         Err(error) => {
-            lane.lease.broken();
+            lane.lease.broken(Instant::now());
             Err(error)
         }
     }

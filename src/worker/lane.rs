@@ -1,11 +1,14 @@
 //! This worker's work on one partition: what the partition's loops share, and where entries come in.
 //!
-//! An entry comes from a read, from a dead peer, or from the own sweep; all three end in [`Lane::accept`],
+//! An entry comes from a read, from a dead peer, or from the own sweep; all three end in [`Lane::start`],
 //! which starts each at most once.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use futures::FutureExt;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::behind::Behind;
@@ -19,6 +22,7 @@ use super::settler::Finished;
 use crate::domain::ids::{StreamId, SubscriptionId};
 use crate::store::Partition;
 use crate::store::events::{Entry, Stream};
+use crate::store::settle::Settlement;
 
 /// From this many times handed out an entry is processed alone.
 pub(super) const ALONE_FROM: u32 = 3;
@@ -38,7 +42,7 @@ pub struct Lane {
     pub in_flight: InFlight,
     /// Whether peers may have taken over.
     pub lease: Lease,
-    /// Room for events that were read and not settled yet.
+    /// Room for events that were read and not settled yet, in shares of 8 KiB.
     pub events: Arc<Semaphore>,
     /// Room for drains.
     pub drains: Arc<Semaphore>,
@@ -68,27 +72,42 @@ impl Lane {
         (Arc::new(lane), finished)
     }
 
-    /// Starts work on an entry; false when it is being worked on already. `room` is given back at its end.
-    pub fn accept(self: &Arc<Self>, stream: Stream, entry: Entry, room: Option<OwnedSemaphorePermit>) -> bool {
-        let Some(guard) = self.in_flight.enter(stream, entry.id) else {
-            return false;
-        };
-        let lane = Arc::clone(self);
-        match stream {
-            Stream::Events => {
-                self.pod.tasks.spawn(async move {
-                    direct::process(&lane, entry, guard).await;
-                    drop(room);
-                });
-            }
-            Stream::Redeliveries => {
-                self.pod.tasks.spawn(async move {
-                    redeliver(&lane, entry, guard).await;
-                    drop(room);
-                });
-            }
+    /// Takes entries into the in-flight map; those that are being worked on already are left out.
+    #[must_use]
+    pub fn enter(&self, entries: impl Iterator<Item = (Stream, Entry)>) -> Vec<Admitted> {
+        entries
+            .filter_map(|(stream, entry)| {
+                let guard = self.in_flight.enter(stream, entry.id)?;
+                Some(Admitted { stream, entry, guard })
+            })
+            .collect()
+    }
+
+    /// Starts work on entries, each as soon as there is room for it.
+    pub async fn start(self: &Arc<Self>, admitted: Vec<Admitted>) {
+        for Admitted { stream, entry, guard } in admitted {
+            let (room, share) = match stream {
+                Stream::Events => (&self.events, share(&entry)),
+                Stream::Redeliveries => (&self.drains, 1),
+            };
+            let room = Arc::clone(room).acquire_many_owned(share).await.ok();
+            let lane = Arc::clone(self);
+            self.pod.tasks.spawn(async move {
+                match stream {
+                    Stream::Events => process(&lane, entry, guard).await,
+                    Stream::Redeliveries => redeliver(&lane, entry, guard).await,
+                }
+                drop(room);
+            });
         }
-        true
+    }
+
+    /// Takes entries up and starts work on them; answers how many were not being worked on already.
+    pub async fn admit(self: &Arc<Self>, entries: Vec<(Stream, Entry)>) -> usize {
+        let admitted = self.enter(entries.into_iter());
+        let count = admitted.len();
+        self.start(admitted).await;
+        count
     }
 
     /// Asks for a sweep: a reply may have been lost.
@@ -114,14 +133,47 @@ impl Lane {
     /// Whether an entry is still ours. Free while heartbeats are fresh; else Redis is asked, for as long as
     /// that takes: nothing may be sent on a guess.
     pub(super) async fn still_owns(&self, stream: Stream, id: StreamId) -> bool {
-        if self.lease.is_fresh() {
+        if self.lease.is_fresh(Instant::now()) {
             return true;
         }
         let worker = &self.pod.name;
-        persist("checking ownership", &self.partition, || {
+        Box::pin(persist("checking ownership", &self.partition, || {
             self.partition.owns(stream, id, worker)
-        })
+        }))
         .await
+    }
+}
+
+/// An entry that was taken into the in-flight map.
+#[derive(Debug)]
+pub struct Admitted {
+    stream: Stream,
+    entry: Entry,
+    guard: Guard,
+}
+
+/// An event takes one share of the room for every 8 KiB, so that large ones do not fill the memory.
+fn share(entry: &Entry) -> u32 {
+    let bytes: usize = entry.fields.iter().map(|(_, value)| value.len()).sum();
+    u32::try_from(bytes.div_ceil(8 << 10)).unwrap_or(u32::MAX).clamp(1, 256)
+}
+
+/// Processes an event. Should that panic, the event itself is the likely cause: it becomes a dead letter, to be
+/// replayed once that is mended.
+async fn process(lane: &Arc<Lane>, entry: Entry, guard: Guard) {
+    let (stream, id) = (Stream::Events, entry.id);
+    let settlement = Settlement::rejected(&entry, "the worker panicked while it processed this event");
+    if AssertUnwindSafe(direct::process(lane, entry, guard))
+        .catch_unwind()
+        .await
+        .is_err()
+        && let Some(guard) = lane.in_flight.enter(stream, id)
+    {
+        lane.settle(Finished {
+            settlement,
+            failing: Vec::new(),
+            guard,
+        });
     }
 }
 

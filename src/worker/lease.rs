@@ -32,10 +32,9 @@ impl Lease {
         }
     }
 
-    /// A heartbeat that was sent at `sent` has been stored.
-    pub fn beat(&self, sent: Instant) {
+    /// A heartbeat that was sent at `sent` is known to be stored `now`.
+    pub fn beat(&self, sent: Instant, now: Instant) {
         let mut beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
         let unbroken_since = match *beats {
             Some(known) if now.duration_since(known.last) < self.dead_after / 2 => known.unbroken_since,
             _ => now,
@@ -47,17 +46,17 @@ impl Lease {
     }
 
     /// A heartbeat failed: what peers did meanwhile is unknown, so the series starts anew.
-    pub fn broken(&self) {
+    pub fn broken(&self, now: Instant) {
         if let Some(beats) = self.beats.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            beats.unbroken_since = Instant::now();
+            beats.unbroken_since = now;
         }
     }
 
     /// Whether a recent heartbeat shows that nobody can have taken over.
     #[must_use]
-    pub fn is_fresh(&self) -> bool {
+    pub fn is_fresh(&self, now: Instant) -> bool {
         let beats = *self.beats.lock().unwrap_or_else(PoisonError::into_inner);
-        beats.is_some_and(|beats| beats.last.elapsed() < self.dead_after / 2)
+        beats.is_some_and(|beats| now.duration_since(beats.last) < self.dead_after / 2)
     }
 
     /// Since when heartbeats have succeeded without a gap; `None` before the first.
@@ -72,24 +71,30 @@ impl Lease {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_gap_or_a_failure_starts_the_series_anew() {
+    #[test]
+    fn a_gap_or_a_failure_starts_the_series_anew() {
         let lease = Lease::new(Duration::from_secs(10));
-        assert!(!lease.is_fresh());
         let start = Instant::now();
-        lease.beat(start);
-        tokio::time::advance(Duration::from_secs(2)).await;
-        lease.beat(Instant::now());
+        let at = |secs| start + Duration::from_secs(secs);
+        assert!(!lease.is_fresh(start));
+        lease.beat(start, start);
+        lease.beat(at(2), at(2));
         assert_eq!(lease.unbroken_since(), Some(start));
-        assert!(lease.is_fresh());
+        assert!(lease.is_fresh(at(2)));
 
-        tokio::time::advance(Duration::from_secs(6)).await;
-        assert!(!lease.is_fresh(), "paused for more than half the dead-after time");
-        lease.beat(Instant::now());
-        assert_eq!(lease.unbroken_since(), Some(Instant::now()));
+        assert!(!lease.is_fresh(at(8)), "paused for more than half the dead-after time");
+        lease.beat(at(8), at(8));
+        assert_eq!(lease.unbroken_since(), Some(at(8)));
 
-        tokio::time::advance(Duration::from_secs(2)).await;
-        lease.broken();
-        assert_eq!(lease.unbroken_since(), Some(Instant::now()));
+        lease.broken(at(10));
+        assert_eq!(lease.unbroken_since(), Some(at(10)));
+    }
+
+    #[test]
+    fn a_beat_that_was_stored_late_counts_from_when_it_was_sent() {
+        let lease = Lease::new(Duration::from_secs(10));
+        let start = Instant::now();
+        lease.beat(start, start + Duration::from_secs(9));
+        assert!(!lease.is_fresh(start + Duration::from_secs(9)));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{RwLock, watch};
+use tokio::sync::{Mutex, RwLock, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,6 +40,8 @@ pub struct Pod {
     pub quiet: CancellationToken,
     /// Deliveries and drains in progress.
     pub tasks: TaskTracker,
+    /// Held while the subscriptions are read, so that an older view never replaces a newer one.
+    pub loading: Mutex<()>,
     catalog: watch::Sender<Arc<Catalog>>,
     beat: watch::Sender<Instant>,
     retry: RetryPolicy,
@@ -56,6 +58,7 @@ impl Pod {
             alone: Arc::new(RwLock::new(())),
             quiet,
             tasks: TaskTracker::new(),
+            loading: Mutex::new(()),
             catalog: watch::Sender::new(Arc::new(Catalog::default())),
             beat: watch::Sender::new(Instant::now()),
             retry: service_policy(&config),
@@ -126,7 +129,7 @@ fn service_policy(config: &Config) -> RetryPolicy {
         policy: DeliveryRetryPolicy::default(),
         delay: retry.delay.0,
         backoff: retry.backoff,
-        max_delay: retry.max_delay.0,
+        max_delay: retry.max_delay.0.max(retry.delay.0),
         jitter: retry.jitter,
         max_attempts: retry.max_attempts,
         refused_attempts: retry.refused_attempts,

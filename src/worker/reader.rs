@@ -1,7 +1,7 @@
 //! Reads one of the two streams, as fast as there is room for what comes.
 //!
-//! After each read of events the set of subscriptions that are behind is refreshed before anything is sent,
-//! so that nothing overtakes what is parked.
+//! After each read of events two views are brought up to date before anything is sent: who is behind, so that
+//! nothing overtakes what is parked, and who subscribed, so that a change counts from the next event on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,8 @@ use tracing::{info, warn};
 
 use super::lane::Lane;
 use super::persist::{mend, persist};
+use super::registry;
+use crate::store::StoreError;
 use crate::store::events::{Entry, Reader, Stream};
 use crate::telemetry::metrics;
 
@@ -56,7 +58,7 @@ pub async fn run(lane: Arc<Lane>, reader: Reader) {
 ///
 /// # Errors
 /// When the read failed; what it may have handed out is found by the sweep.
-async fn step(lane: &Arc<Lane>, reader: &Reader, size: &mut ReadSize) -> Result<(), crate::store::StoreError> {
+async fn step(lane: &Arc<Lane>, reader: &Reader, size: &mut ReadSize) -> Result<(), StoreError> {
     let room = match reader.stream() {
         Stream::Events => &lane.events,
         Stream::Redeliveries => &lane.drains,
@@ -71,15 +73,19 @@ async fn step(lane: &Arc<Lane>, reader: &Reader, size: &mut ReadSize) -> Result<
         return Ok(());
     }
     size.saw(&entries);
+    let admitted = lane.enter(entries.into_iter().map(|entry| (reader.stream(), entry)));
     if reader.stream() == Stream::Events {
-        persist("reading who is behind", &lane.partition, || {
-            lane.behind.refresh(&lane.partition)
-        })
-        .await;
+        persist("reading who is behind", &lane.partition, || prepare(lane)).await;
     }
-    for entry in entries {
-        lane.accept(reader.stream(), entry, Arc::clone(room).try_acquire_owned().ok());
-    }
+    lane.start(admitted).await;
+    Ok(())
+}
+
+/// What must be as new as the events themselves: who is behind, and who wants events at all.
+async fn prepare(lane: &Lane) -> Result<(), StoreError> {
+    let (behind, subscriptions) = tokio::join!(lane.behind.refresh(&lane.partition), registry::step(&lane.pod));
+    behind?;
+    subscriptions?;
     Ok(())
 }
 

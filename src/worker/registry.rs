@@ -28,6 +28,7 @@ pub async fn run(pod: Arc<Pod>) {
 /// # Errors
 /// When Redis can't be reached.
 pub async fn step(pod: &Pod) -> Result<bool, StoreError> {
+    let _one_at_a_time = pod.loading.lock().await;
     let before = pod.catalog();
     if before.version.is_some() && Some(pod.store.registry_version().await?) == before.version {
         return Ok(false);

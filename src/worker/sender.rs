@@ -202,7 +202,8 @@ fn chain(error: &reqwest::Error) -> String {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         let text = cause.to_string();
-        if causes.last() != Some(&text) {
+        let says_nothing = text.starts_with("client error (") || text == "tcp connect error";
+        if !says_nothing && causes.last() != Some(&text) {
             causes.push(text);
         }
         source = cause.source();

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use super::behind::Failing;
 use super::in_flight::Guard;
 use super::lane::Lane;
 use super::persist::persist;
-use crate::domain::ids::SubscriptionId;
 use crate::store::settle::{Settlement, Verdict};
 use crate::telemetry::labels::DeliveryResult;
 use crate::telemetry::metrics;
@@ -24,7 +24,7 @@ pub struct Finished {
     /// What became of them.
     pub settlement: Settlement,
     /// Subscriptions that count as behind here until this is settled.
-    pub failing: Vec<SubscriptionId>,
+    pub failing: Vec<Failing>,
     /// Keeps the event in the in-flight map.
     pub guard: Guard,
 }
@@ -66,8 +66,9 @@ pub async fn step(lane: &Lane, batch: Vec<Finished>) {
             "subscriber unavailable: its deliveries are parked and it is probed once per wait period"
         );
     }
-    for id in rest.iter().flat_map(|(failing, _)| failing) {
-        lane.behind.settled(id);
+    for (failing, guard) in rest {
+        failing.into_iter().for_each(Failing::settled);
+        drop(guard);
     }
 }
 

@@ -48,7 +48,7 @@ pub async fn step(lane: &Arc<Lane>, stream: Stream, idle: Duration) -> Result<us
                 continue;
             }
             match partition.entry(stream, *id, *times).await? {
-                Some(entry) => adopted += usize::from(lane.accept(stream, entry, None)),
+                Some(entry) => adopted += lane.admit(vec![(stream, entry)]).await,
                 None => {
                     warn!(entry = %id, "a pending entry is no longer in its stream: someone trimmed or deleted it");
                     metrics::entries_missing(1);

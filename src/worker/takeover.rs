@@ -13,7 +13,6 @@ use tracing::{info, warn};
 use super::lane::Lane;
 use super::persist::mend;
 use crate::store::StoreError;
-use crate::store::events::Stream;
 use crate::store::workers::Claim;
 use crate::telemetry::metrics;
 
@@ -84,7 +83,7 @@ fn is_dead(lane: &Lane, unmoved_since: Instant, now: Instant) -> bool {
 async fn find_silent_consumers(lane: &Lane, watch: &mut Watch, peers: &[(String, f64)]) -> Result<(), StoreError> {
     let due = watch
         .consumers_read
-        .is_none_or(|read| read.elapsed() >= lane.pod.dead_after() / 2);
+        .is_none_or(|read| read.elapsed() >= lane.pod.dead_after());
     if !due {
         return Ok(());
     }
@@ -125,13 +124,7 @@ async fn take_over(lane: &Arc<Lane>, dead: &str, beat: f64) -> Result<(), StoreE
         }
         total += entries.len();
         metrics::reclaimed(u64::try_from(entries.len()).unwrap_or(u64::MAX));
-        for (stream, entry) in entries {
-            let room = match stream {
-                Stream::Events => &lane.events,
-                Stream::Redeliveries => &lane.drains,
-            };
-            lane.accept(stream, entry, Arc::clone(room).acquire_owned().await.ok());
-        }
+        lane.admit(entries).await;
         if finished {
             break;
         }

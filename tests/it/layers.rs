@@ -172,7 +172,7 @@ fn rust_files(directory: &Path) -> Vec<PathBuf> {
         let path = entry.expect("readable").path();
         if path.is_dir() {
             files.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
             files.push(path);
         }
     }

@@ -1,8 +1,11 @@
 //! The integration tests, in one binary: linked once; real servers, no mocks.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
+mod cli;
 mod config;
 mod embedded;
+mod gauges;
+mod intake;
 mod layers;
 mod probe;
 mod redis_connection;

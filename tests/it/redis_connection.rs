@@ -129,6 +129,21 @@ async fn a_silent_peer_is_dropped_under_steady_traffic() {
 }
 
 #[tokio::test]
+async fn a_demoted_master_is_left() {
+    let (redis, other) = (TestRedis::start(), TestRedis::start());
+    let proxy = Proxy::to(redis.port()).await;
+    let connection = open(&proxy.url()).await;
+    let before = proxy.accepted();
+    redis.cli(&["REPLICAOF", "127.0.0.1", &other.port().to_string()]);
+    let set = async || connection.client().set::<(), _, _>("x", 1, None, None, false).await;
+    let error = StoreError::command("set")(set().await.unwrap_err());
+    assert!(error.is_transient(), "{error}");
+    wait_until("the connection is made anew", SOON, async || proxy.accepted() > before).await;
+    redis.cli(&["REPLICAOF", "NO", "ONE"]);
+    wait_until("writes work again", SOON, async || set().await.is_ok()).await;
+}
+
+#[tokio::test]
 async fn a_full_buffer_in_an_outage_is_survived() {
     let mut redis = TestRedis::start();
     let connection = open(&redis.url()).await;

@@ -9,7 +9,7 @@ mod mode;
 mod tally;
 mod wire;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Stdout, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -262,20 +262,23 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let sink = Sink::start(options)
         .await
         .with_context(|| format!("cannot listen on {}; is another sink running?", args.listen))?;
-    println!(
+    let out = &mut std::io::stdout();
+    writeln!(
+        out,
         "listening on http://{}, mode {}; any path is a destination",
         sink.addr(),
         sink.mode()
-    );
+    )?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let start = Instant::now();
     tokio::select! {
-        () = report(&sink) => {}
+        failed = report(&sink, out) => failed?,
         _interrupted = tokio::signal::ctrl_c() => {}
         _terminated = terminate.recv() => {}
     }
     let counts = sink.counts();
-    println!(
+    writeln!(
+        out,
         "{} requests in {:.1} s: {} accepted ({} distinct, {} duplicates), {} failed",
         counts.requests,
         start.elapsed().as_secs_f64(),
@@ -283,13 +286,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         counts.distinct,
         counts.duplicates,
         counts.failed
-    );
+    )?;
     Ok(())
 }
 
 /// Prints a line a second while something changes, on a terminal.
-async fn report(sink: &Sink) {
-    if !std::io::stdout().is_terminal() {
+async fn report(sink: &Sink, out: &mut Stdout) -> std::io::Result<()> {
+    if !out.is_terminal() {
         return std::future::pending().await;
     }
     let mut before = Counts::default();
@@ -300,14 +303,15 @@ async fn report(sink: &Sink) {
         if now == before {
             continue;
         }
-        println!(
+        writeln!(
+            out,
             "{:>8}/s  distinct {:>10}  duplicates {:>6}  failed {:>8}  mode {}",
             now.requests - before.requests,
             now.distinct,
             now.duplicates,
             now.failed,
             sink.mode()
-        );
+        )?;
         before = now;
     }
 }

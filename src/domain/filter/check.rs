@@ -47,6 +47,20 @@ pub enum FilterError {
     OnlyForReports,
 }
 
+impl FilterError {
+    /// The property to change, named as in EventDestination.
+    #[must_use]
+    pub fn property(&self) -> &'static str {
+        match self {
+            Self::Blank { property }
+            | Self::NotAUri { property, .. }
+            | Self::Contradiction { property, .. }
+            | Self::NotForReports { property } => property,
+            Self::OnlyForReports => "MetricReportDefinitions",
+        }
+    }
+}
+
 impl Filter {
     /// Checks what no single value shows.
     ///

@@ -9,9 +9,11 @@ mod post;
 mod reports;
 
 use std::collections::{HashSet, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use tokio::task::JoinSet;
 use tracing::info;
 
@@ -146,11 +148,9 @@ impl Drain {
             }
             tokio::select! {
                 Some(posted) = self.posts.join_next() => {
-                    // A panic costs its own delivery this turn, no more: it is fetched again.
-                    if let Ok(posted) = posted {
-                        self.posted(posted).await;
-                    } else {
-                        self.ending.get_or_insert(Ending::Leaving);
+                    match posted {
+                        Ok(posted) => self.posted(posted).await,
+                        Err(_) => self.ending = Some(Ending::Over),
                     }
                 }
                 delivered = called(self.report.as_mut().map(|(call, _)| call)) => self.reported(delivered).await,
@@ -185,9 +185,14 @@ impl Drain {
             let (lane, subscriber) = (Arc::clone(&self.lane), Arc::clone(&self.subscriber));
             let (redelivery, order, single) = (self.redelivery.id, self.started, self.single);
             self.posts.spawn(async move {
-                let posted = post(&lane, &subscriber, redelivery, order, parked, single).await;
+                let member = parked.member;
+                let sent = post(&lane, &subscriber, redelivery, order, parked, single);
+                let posted = AssertUnwindSafe(sent).catch_unwind().await;
                 drop(share);
-                posted
+                posted.unwrap_or_else(|_| Posted::Undeliverable {
+                    member,
+                    reason: "the worker panicked while it prepared this delivery".to_owned(),
+                })
             });
             if self.single {
                 self.ready.clear();

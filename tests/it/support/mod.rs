@@ -10,6 +10,7 @@
 )]
 
 mod holdfast;
+mod metrics;
 mod ports;
 mod proxy;
 mod redis;
@@ -17,6 +18,7 @@ mod signals;
 mod wait;
 
 pub(crate) use holdfast::Holdfast;
+pub(crate) use metrics::metrics;
 pub(crate) use ports::{free_port, free_ports};
 pub(crate) use proxy::Proxy;
 pub(crate) use redis::TestRedis;

@@ -141,16 +141,20 @@ async fn pass(client: TcpStream, state: Arc<State>) {
     server.set_nodelay(true).unwrap();
     let freeze = state.freeze.lock().unwrap().clone();
     let deaf = Arc::new(AtomicBool::new(false));
-    let (client_read, client_write) = client.into_split();
-    let (server_read, server_write) = server.into_split();
-    tokio::select! {
-        () = requests(client_read, server_write, &state, &deaf) => {}
-        () = replies(server_read, client_write, &state, &deaf) => {}
-        () = freeze.cancelled() => std::future::pending().await,
+    // Only lent below, so that a frozen connection stays open.
+    let (mut client_read, mut client_write) = client.into_split();
+    let (mut server_read, mut server_write) = server.into_split();
+    let frozen = tokio::select! {
+        () = requests(&mut client_read, &mut server_write, &state, &deaf) => false,
+        () = replies(&mut server_read, &mut client_write, &state, &deaf) => false,
+        () = freeze.cancelled() => true,
+    };
+    if frozen {
+        std::future::pending::<()>().await;
     }
 }
 
-async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &State, deaf: &AtomicBool) {
+async fn requests(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, state: &State, deaf: &AtomicBool) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         if state.must_swallow(&buffer[..length]) {
@@ -162,7 +166,7 @@ async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &State
     }
 }
 
-async fn replies(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &State, deaf: &AtomicBool) {
+async fn replies(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, state: &State, deaf: &AtomicBool) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         if deaf.load(Ordering::SeqCst) {

@@ -1,0 +1,107 @@
+//! The admin listener: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever keeps pods running.
+//!
+//! Started before anything else and stopped last, so that probes are answered all the while.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::health::Health;
+use super::server::{Options, Server};
+use super::{ApiError, answer};
+use crate::config;
+use crate::telemetry::Metrics;
+
+/// Prometheus' text format.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Connections at once: scrapers and probes are few.
+const CONNECTIONS: usize = 64;
+/// How long a client may take to send its request or to read its answer.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The running admin listener; it ends when dropped.
+#[derive(Debug)]
+pub struct Admin {
+    pub(super) health: Arc<Health>,
+    server: Server,
+}
+
+/// What the routes share.
+#[derive(Clone)]
+struct Desk {
+    health: Arc<Health>,
+    metrics: Metrics,
+}
+
+/// Starts the admin listener. Until [`super::start`] it is alive and not ready.
+///
+/// # Errors
+/// [`ApiError::Listen`] when the address can't be listened on.
+pub async fn start(settings: &config::Admin, metrics: Metrics) -> Result<Admin, ApiError> {
+    let health = Arc::new(Health::default());
+    let desk = Desk {
+        health: Arc::clone(&health),
+        metrics,
+    };
+    let options = Options {
+        listener: "admin",
+        variable: "HOLDFAST_ADMIN__LISTEN",
+        listen: settings.listen,
+        read_timeout: READ_TIMEOUT,
+        max_connections: CONNECTIONS,
+    };
+    let server = Server::start(options, router(desk)).await?;
+    Ok(Admin { health, server })
+}
+
+impl Admin {
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
+    pub(super) async fn stop(self, until: Instant) {
+        self.server.stop(until).await;
+    }
+}
+
+fn router(desk: Desk) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .fallback(answer::unknown_admin_path)
+        .method_not_allowed_fallback(answer::wrong_method)
+        .with_state(desk)
+}
+
+async fn metrics(State(desk): State<Desk>) -> Response {
+    ([(header::CONTENT_TYPE, TEXT_FORMAT)], desk.metrics.render()).into_response()
+}
+
+async fn livez(State(desk): State<Desk>) -> Response {
+    verdict("alive", desk.health.alive())
+}
+
+async fn readyz(State(desk): State<Desk>) -> Response {
+    verdict("ready", desk.health.ready().await)
+}
+
+fn verdict(good: &str, health: Result<(), String>) -> Response {
+    match health {
+        Ok(()) => answer::json_answer(StatusCode::OK, &json!({ "status": good })),
+        Err(reason) => {
+            let body = json!({ "status": format!("not {good}"), "reason": reason });
+            answer::json_answer(StatusCode::SERVICE_UNAVAILABLE, &body)
+        }
+    }
+}

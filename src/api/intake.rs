@@ -1,0 +1,172 @@
+//! `POST /events/{source}`: takes one event in.
+//!
+//! Reads the body within its limits, refuses what is no event and everything while Redis is nearly full,
+//! waits for Redis if it is away, and appends the event to its source's stream. Only then it answers `200`
+//! with `{}` and its length: some controllers take 204, or an answer without a length, for a failure.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::post;
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::{info, warn};
+
+use super::answer;
+use super::body::Bodies;
+use super::memory_guard::MemoryGuard;
+use super::refusal::Refusal;
+use crate::config;
+use crate::domain::event::Message;
+use crate::store::frame::Frame;
+use crate::store::{Store, StoreError};
+use crate::telemetry::metrics;
+
+/// The longest name of a source, in bytes.
+const LONGEST_SOURCE: usize = 128;
+/// While Redis answers, a place to wait becomes free within this time: a burst is no outage.
+const BURST: Duration = Duration::from_millis(250);
+/// Pause before an event is offered again to a Redis that said "not now".
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Takes events in.
+#[derive(Debug)]
+pub(super) struct Intake {
+    store: Arc<Store>,
+    guard: Arc<MemoryGuard>,
+    bodies: Bodies,
+    wait: Duration,
+    waiting: Semaphore,
+    failing: AtomicBool,
+}
+
+/// The routes of the intake listener.
+pub(super) fn router(intake: Intake) -> Router {
+    Router::new()
+        .route("/events/{source}", post(take))
+        .fallback(answer::unknown_path)
+        .method_not_allowed_fallback(answer::wrong_method)
+        .with_state(Arc::new(intake))
+}
+
+async fn take(
+    State(intake): State<Arc<Intake>>,
+    source: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let body = intake.bodies.read(request).await?;
+    let Path(source) = source.map_err(|_| Refusal::Source)?;
+    if !is_source(&source) {
+        return Err(Refusal::Source);
+    }
+    Message::parse(body.bytes.clone())?;
+    if !intake.guard.admits() {
+        return Err(Refusal::Memory);
+    }
+    let frame = Frame {
+        source,
+        received_at: format!("{:.3}", Timestamp::now()),
+        event: body.bytes.clone(),
+    };
+    intake.keep(&frame).await?;
+    metrics::events_accepted(1);
+    Ok(answer::json_answer(StatusCode::OK, &json!({})))
+}
+
+impl Intake {
+    /// Takes events in for `store`.
+    pub(super) fn new(settings: &config::Intake, store: Arc<Store>, guard: Arc<MemoryGuard>) -> Self {
+        Self {
+            store,
+            guard,
+            bodies: Bodies::new(settings),
+            wait: settings.wait.0,
+            waiting: Semaphore::new(settings.max_waiting.min(Semaphore::MAX_PERMITS)),
+            failing: AtomicBool::new(false),
+        }
+    }
+
+    /// Waits for Redis where it is away, and appends the event there.
+    async fn keep(&self, frame: &Frame) -> Result<(), Refusal> {
+        let _place = self.place().await?;
+        let deadline = Instant::now() + self.wait;
+        let connection = self.store.connection();
+        loop {
+            if !connection.is_connected() && timeout_at(deadline, connection.connected()).await.is_err() {
+                return Err(Refusal::Redis);
+            }
+            let Err(error) = self.store.partition_of(&frame.source).publish(frame).await else {
+                self.guard.took(frame.event.len());
+                self.note(None);
+                return Ok(());
+            };
+            if error.is_memory_limit() {
+                self.guard.look_soon();
+                return Err(Refusal::Memory);
+            }
+            // An answer that was lost may hide an entry that was written. Only the sender may repeat it then:
+            // a repeat from here would be a second entry even where the sender never sends twice.
+            let not_written = error.is_transient() && !error.is_disconnected();
+            if !not_written || Instant::now() + PAUSE >= deadline {
+                self.note(Some(&error));
+                return Err(Refusal::Redis);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// A place among the requests that wait for Redis. While Redis is away there is one at once or none.
+    async fn place(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        if let Ok(place) = self.waiting.try_acquire() {
+            return Ok(place);
+        }
+        if !self.store.connection().is_connected() {
+            return Err(Refusal::Overloaded);
+        }
+        match timeout(BURST, self.waiting.acquire()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(Refusal::Overloaded),
+        }
+    }
+
+    /// Logs the first failure and the first success after it.
+    fn note(&self, error: Option<&StoreError>) {
+        let failed_before = self.failing.swap(error.is_some(), Ordering::Relaxed);
+        match error {
+            Some(error) if !failed_before => {
+                warn!(%error, "an event could not be taken in; its sender was told to send it again");
+            }
+            None if failed_before => info!("events are taken in again"),
+            _ => {}
+        }
+    }
+}
+
+/// Whether a text is fit to name a source: it is shown in logs and stored with every event.
+fn is_source(text: &str) -> bool {
+    (1..=LONGEST_SOURCE).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:@-".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_plain_names() {
+        for text in ["a", "bmc-7.rack_2@dc:1", &"x".repeat(128)] {
+            assert!(is_source(text), "{text}");
+        }
+        for text in ["", "a b", "a/b", "é", "a\n", &"x".repeat(129)] {
+            assert!(!is_source(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Why an event was not taken in: the status, code and text that its sender gets, and the metric's label.
+//!
+//! 4xx is for what would fail again, 503 for what is worth sending again; there is no other 5xx.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::answer;
+use crate::domain::event::EventError;
+use crate::telemetry::labels::IntakeRefusal;
+use crate::telemetry::metrics;
+
+/// When a sender that was told 503 should come back, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// An event that was not taken in.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    /// The path does not name a source.
+    #[error("the source in the path must be 1 to 128 letters, digits and any of . _ : @ -")]
+    Source,
+    /// The body is larger than `intake.max_body`.
+    #[error("the body is larger than {limit} bytes; send less at once, or raise HOLDFAST_INTAKE__MAX_BODY")]
+    TooLarge {
+        /// The largest body, in bytes.
+        limit: u64,
+    },
+    /// The body did not arrive within `intake.read_timeout`.
+    #[error("the body did not arrive in time; send it at once")]
+    Slow,
+    /// The body broke off, or its chunks are no chunks.
+    #[error("the body could not be read to its end: it broke off or its encoding is wrong")]
+    Broken,
+    /// The body is no event.
+    #[error("{0}")]
+    Malformed(#[from] EventError),
+    /// Redis is near or at its memory limit.
+    #[error("the event was not taken in: the memory for undelivered events is nearly used up; send it again later")]
+    Memory,
+    /// As many requests wait as may.
+    #[error("the event was not taken in: too many requests wait already; send it again later")]
+    Overloaded,
+    /// Redis did not confirm the event.
+    #[error("the event was not confirmed by Redis in time; send it again later")]
+    Redis,
+}
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Source | Self::Broken | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::Memory | Self::Overloaded | Self::Redis => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Source => "bad_source",
+            _ => self.label().as_str(),
+        }
+    }
+
+    fn label(&self) -> IntakeRefusal {
+        match self {
+            Self::Source | Self::Broken | Self::Malformed(_) => IntakeRefusal::Malformed,
+            Self::TooLarge { .. } => IntakeRefusal::TooLarge,
+            Self::Slow => IntakeRefusal::Slow,
+            Self::Memory => IntakeRefusal::Memory,
+            Self::Overloaded => IntakeRefusal::Overloaded,
+            Self::Redis => IntakeRefusal::Redis,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        metrics::intake_refused(self.label());
+        let status = self.status();
+        let mut response = answer::error(status, self.code(), &self.to_string());
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_503_asks_to_come_back() {
+        for (refusal, status) in [
+            (Refusal::Source, 400),
+            (Refusal::TooLarge { limit: 1 }, 413),
+            (Refusal::Slow, 408),
+            (Refusal::Broken, 400),
+            (Refusal::Malformed(EventError::Empty), 400),
+            (Refusal::Memory, 503),
+            (Refusal::Overloaded, 503),
+            (Refusal::Redis, 503),
+        ] {
+            let response = refusal.into_response();
+            assert_eq!(response.status(), status);
+            assert_eq!(
+                response.headers().contains_key(header::RETRY_AFTER),
+                status == 503,
+                "{status}"
+            );
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! An HTTP/1.1 listener that no slow, idle or greedy client can wedge.
+//!
+//! Both listeners use it. A client has `read_timeout` to send the head of a request, which also ends idle
+//! connections; a client that does not read its answer is cut off as well (see [`super::patient`]); the
+//! number of connections is bounded. On stop nothing new is accepted, and requests in progress are finished.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use super::ApiError;
+use super::patient::Patient;
+
+/// Pause after a failed accept: usually the process is out of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A listener that is full, or can't accept, says so this often.
+const REMINDER: Duration = Duration::from_secs(60);
+/// The largest head of a request, and what is buffered of a body at once, in bytes.
+const BUFFER: usize = 64 << 10;
+
+/// What a listener is told.
+pub(super) struct Options {
+    /// Its name in messages.
+    pub(super) listener: &'static str,
+    /// The variable that sets its address.
+    pub(super) variable: &'static str,
+    /// Address and port; port 0 takes a free one.
+    pub(super) listen: SocketAddr,
+    /// How long a client may take for the head of a request, be idle, or not read.
+    pub(super) read_timeout: Duration,
+    /// Connections at once.
+    pub(super) max_connections: usize,
+}
+
+/// A running listener; it ends, connections and all, when dropped.
+#[derive(Debug)]
+pub(super) struct Server {
+    addr: SocketAddr,
+    closing: CancellationToken,
+    cutting: DropGuard,
+    tasks: TaskTracker,
+}
+
+/// What the accept loop and the connections share.
+struct Door {
+    listener: &'static str,
+    router: Router,
+    read_timeout: Duration,
+    room: Arc<Semaphore>,
+    /// Accept nothing more; finish what is being answered.
+    closing: CancellationToken,
+    /// Finish nothing.
+    cutting: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// Listens and answers with `router`.
+    ///
+    /// # Errors
+    /// When the address can't be listened on.
+    pub(super) async fn start(options: Options, router: Router) -> Result<Self, ApiError> {
+        let refused = |source| ApiError::Listen {
+            listener: options.listener,
+            addr: options.listen,
+            variable: options.variable,
+            source,
+        };
+        let socket = TcpListener::bind(options.listen).await.map_err(refused)?;
+        let addr = socket.local_addr().map_err(refused)?;
+        let cutting = CancellationToken::new();
+        let door = Arc::new(Door {
+            listener: options.listener,
+            router,
+            read_timeout: options.read_timeout,
+            room: Arc::new(Semaphore::new(options.max_connections.min(affordable()))),
+            closing: cutting.child_token(),
+            cutting: cutting.clone(),
+            tasks: TaskTracker::new(),
+        });
+        let server = Self {
+            addr,
+            closing: door.closing.clone(),
+            cutting: cutting.drop_guard(),
+            tasks: door.tasks.clone(),
+        };
+        server.tasks.spawn(door.accept(socket));
+        Ok(server)
+    }
+
+    /// Where it listens.
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Accepts nothing more, waits until what is being answered is finished, and cuts off the rest at `until`.
+    pub(super) async fn stop(self, until: Instant) {
+        self.closing.cancel();
+        self.tasks.close();
+        if tokio::time::timeout_at(until, self.tasks.wait()).await.is_err() {
+            warn!(addr = %self.addr, left = self.tasks.len(), "the shutdown deadline passed: connections are cut off");
+        }
+        drop(self.cutting);
+        self.tasks.wait().await;
+    }
+}
+
+impl Door {
+    /// Accepts connections while there is room, until told to close.
+    async fn accept(self: Arc<Self>, socket: TcpListener) {
+        let mut said: Option<Instant> = None;
+        let mut complain = |what: &str| {
+            if said.is_none_or(|at| at.elapsed() >= REMINDER) {
+                warn!(listener = self.listener, "{what}");
+                said = Some(Instant::now());
+            }
+        };
+        loop {
+            if self.room.available_permits() == 0 {
+                complain("all connections are in use; new ones wait until one ends");
+            }
+            let next = async {
+                let permit = Arc::clone(&self.room).acquire_owned().await;
+                (permit, socket.accept().await)
+            };
+            let (permit, accepted) = tokio::select! {
+                next = next => next,
+                () = self.closing.cancelled() => return,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let door = Arc::clone(&self);
+                    self.tasks.spawn(async move {
+                        door.serve(stream).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    complain(&format!(
+                        "can't accept connections: {error}; is the limit of open files too low?"
+                    ));
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Answers the requests of one connection.
+    async fn serve(&self, stream: TcpStream) {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(listener = self.listener, %error, "the connection ended before its first request");
+            return;
+        }
+        let io = TokioIo::new(Patient::new(stream, self.read_timeout));
+        let service = TowerToHyperService::new(self.router.clone());
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.read_timeout)
+            .max_buf_size(BUFFER)
+            // Some clients close their side once the request is sent, and still want the answer.
+            .half_close(true)
+            .serve_connection(io, service);
+        let mut connection = pin!(connection);
+        let mut closing = pin!(self.closing.cancelled());
+        let mut told = false;
+        loop {
+            tokio::select! {
+                () = self.cutting.cancelled() => return,
+                () = &mut closing, if !told => {
+                    told = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                ended = &mut connection => {
+                    if let Err(error) = ended {
+                        debug!(listener = self.listener, %error, "a connection broke");
+                    }
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Half of the files that this process may open: the rest is for Redis and the subscribers.
+fn affordable() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    open_files(&limits)
+        .map_or(usize::MAX, |files| (files / 2).max(1))
+        .min(Semaphore::MAX_PERMITS)
+}
+
+/// The soft limit of open files; `None` where there is none.
+fn open_files(limits: &str) -> Option<usize> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_files_for_the_rest() {
+        let limits = "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 524288               files\n";
+        assert_eq!(open_files(limits), Some(1024));
+        assert_eq!(open_files("Max open files  unlimited  unlimited  files"), None);
+        assert_eq!(open_files(""), None);
+    }
+}

@@ -1,0 +1,215 @@
+//! Mirrors Redis into the gauges that all pods share: backlog, retry queues, circuits, dead letters, ledger.
+//!
+//! One loop a process, started by `app`. Everything is read from Redis and published anew each time, so the
+//! gauges are true on an idle pod and after a restart; while Redis is away they go stale and then vanish.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::config::Config;
+use crate::domain::ids::{StreamId, SubscriptionId};
+use crate::store::census::{Census, Ledger, Snapshot};
+use crate::store::{Store, StoreError};
+use crate::telemetry::labels::CircuitState;
+use crate::telemetry::metrics::{self, Durability};
+use crate::telemetry::subscriptions::{Standing, SubscriptionGauges};
+
+/// The subscriptions there are now.
+type Subscriptions = Box<dyn Fn() -> Vec<SubscriptionId> + Send + Sync>;
+
+/// Publishes the gauges.
+pub struct Gauges {
+    store: Arc<Store>,
+    subscriptions: Subscriptions,
+    durability: Option<Durability>,
+    refresh: Duration,
+    dead_after: Duration,
+    labels: SubscriptionGauges,
+}
+
+impl fmt::Debug for Gauges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gauges")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What all partitions hold together.
+#[derive(Debug, Default)]
+struct Totals {
+    events: u64,
+    pending: u64,
+    dead_letters: u64,
+    /// Subscriptions that may have something parked, counted once for each reason.
+    troubled: u64,
+    oldest: Duration,
+    ledger: Ledger,
+}
+
+impl Gauges {
+    /// Reads from `store`; `subscriptions` names all there are, for those without any trouble have gauges too.
+    /// What is known of Redis' durability is published along.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        store: Arc<Store>,
+        durability: Option<Durability>,
+        subscriptions: impl Fn() -> Vec<SubscriptionId> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            store,
+            subscriptions: Box::new(subscriptions),
+            durability,
+            refresh: config.admin.refresh.0,
+            dead_after: config.worker.dead_after.0,
+            labels: SubscriptionGauges::new(config.admin.max_subscription_labels),
+        }
+    }
+
+    /// Publishes every `admin.refresh` until `shutdown`.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut ticks = tokio::time::interval(self.refresh);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let publishing = async {
+            loop {
+                ticks.tick().await;
+                if let Err(error) = self.step().await {
+                    debug!(%error, "the gauges were not refreshed");
+                }
+            }
+        };
+        shutdown.run_until_cancelled(publishing).await;
+    }
+
+    /// Reads everything once and publishes it. Without trouble that is one script a partition and one `INFO`
+    /// a server.
+    ///
+    /// # Errors
+    /// When Redis can't be reached; nothing is published then.
+    pub async fn step(&mut self) -> Result<(), StoreError> {
+        let mut totals = Totals::default();
+        for partition in self.store.partitions() {
+            totals.add(&partition.snapshot(self.dead_after).await?);
+        }
+        let (now_ms, troubled) = match totals.troubled {
+            0 => (0, BTreeMap::new()),
+            _ => self.store.troubled().await?,
+        };
+        let memory = self.store.memory().await?;
+        if memory.limit > 0 {
+            metrics::set_redis_memory_ratio(memory.ratio());
+        }
+        if let Some(durability) = &self.durability {
+            metrics::set_redis_durability(durability);
+        }
+        totals.publish();
+        let standings = self.standings(now_ms, &troubled);
+        self.labels.publish(standings);
+        Ok(())
+    }
+
+    /// Every subscription with how it stands: those in trouble, and all others as healthy.
+    fn standings(&self, now_ms: u64, troubled: &BTreeMap<String, Census>) -> Vec<(String, Standing)> {
+        let all = (self.subscriptions)();
+        let healthy = all
+            .iter()
+            .filter(|id| !troubled.contains_key(id.as_str()))
+            .map(|id| (id.as_str().to_owned(), standing(now_ms, &Census::default())));
+        let others = troubled
+            .iter()
+            .map(|(id, census)| (id.clone(), standing(now_ms, census)));
+        healthy.chain(others).collect()
+    }
+}
+
+impl Totals {
+    fn add(&mut self, partition: &Snapshot) {
+        self.events += partition.events;
+        self.pending += partition.pending;
+        self.dead_letters += partition.dead_letters;
+        self.troubled += partition.waiting + partition.behind + partition.redeliveries;
+        self.oldest = self.oldest.max(age(partition.now_ms, partition.oldest));
+        self.ledger = self.ledger.plus(partition.ledger);
+    }
+
+    fn publish(&self) {
+        // Settled events leave the stream at once: what is there and not pending was not read yet.
+        metrics::set_stream_lag(self.events.saturating_sub(self.pending));
+        metrics::set_stream_pending(self.pending);
+        metrics::set_stream_oldest_age(self.oldest);
+        metrics::set_dead_letters(self.dead_letters);
+        let ledger = &self.ledger;
+        for (entry, total) in [
+            ("settled", ledger.settled),
+            ("unwanted", ledger.unwanted),
+            ("rejected", ledger.rejected),
+            ("wanted", ledger.wanted),
+            ("delivered", ledger.delivered),
+            ("parked", ledger.parked),
+            ("dead_lettered", ledger.dead_lettered),
+            ("replayed", ledger.replayed),
+            ("dropped", ledger.dropped),
+        ] {
+            metrics::set_ledger(entry, total);
+        }
+        metrics::set_ledger_imbalance(ledger.imbalance());
+    }
+}
+
+fn standing(now_ms: u64, census: &Census) -> Standing {
+    let circuit = match census {
+        Census { suspended: true, .. } => CircuitState::Suspended,
+        Census {
+            open_since_ms: Some(_), ..
+        } => CircuitState::Open,
+        Census {
+            behind_since_ms: Some(_),
+            ..
+        } => CircuitState::Draining,
+        _ => CircuitState::Closed,
+    };
+    Standing {
+        parked: census.parked,
+        oldest: age(now_ms, census.oldest),
+        circuit,
+    }
+}
+
+/// The age of an event by Redis' clock, which also made its id; an id from the future is of age zero.
+fn age(now_ms: u64, event: Option<StreamId>) -> Duration {
+    event.map_or(Duration::ZERO, |id| {
+        Duration::from_millis(now_ms.saturating_sub(id.millis))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_a_circuit_is_shown() {
+        let mut census = Census::default();
+        assert_eq!(standing(0, &census).circuit, CircuitState::Closed);
+        census.behind_since_ms = Some(1);
+        assert_eq!(standing(0, &census).circuit, CircuitState::Draining);
+        census.open_since_ms = Some(1);
+        assert_eq!(standing(0, &census).circuit, CircuitState::Open);
+        census.suspended = true;
+        assert_eq!(standing(0, &census).circuit, CircuitState::Suspended);
+    }
+
+    #[test]
+    fn an_id_from_the_future_has_no_age() {
+        let event = |millis| Some(StreamId { millis, sequence: 0 });
+        assert_eq!(age(5_000, event(3_500)), Duration::from_millis(1500));
+        assert_eq!(age(5_000, event(u64::MAX)), Duration::ZERO);
+        assert_eq!(age(5_000, None), Duration::ZERO);
+    }
+}

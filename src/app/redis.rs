@@ -1,0 +1,75 @@
+//! The Redis deployment of a running service: the private server if it is ours, the connection, the store.
+
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::store::connect::{Connection, FirstConnect};
+use crate::store::embedded::{EMBEDDED, Embedded, check_place};
+use crate::store::probe::{ServerFacts, probe};
+use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Durability;
+
+/// An open deployment.
+pub(super) struct Redis {
+    /// The data.
+    pub(super) store: Arc<Store>,
+    /// How the server keeps its data, for the gauges.
+    pub(super) durability: Option<Durability>,
+    embedded: Option<Embedded>,
+}
+
+impl Redis {
+    /// Starts the private server where `embedded` is configured, connects, probes, opens the store. A remote
+    /// Redis that is away is waited for.
+    ///
+    /// # Errors
+    /// When a setting or the server makes it impossible; the message says what to change.
+    pub(super) async fn start(config: &Config) -> Result<Self, StoreError> {
+        let in_kubernetes = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+        check_place(&config.redis.url, in_kubernetes, config.redis.allow_embedded)?;
+        let embedded = match config.redis.url.as_str() {
+            EMBEDDED => Some(Embedded::start(&config.embedded).await?),
+            _ => None,
+        };
+        let url = embedded.as_ref().map_or(config.redis.url.as_str(), Embedded::url);
+        let connection = Connection::open(&config.redis, url, FirstConnect::KeepTrying).await?;
+        if !connection.is_connected() {
+            info!(redis = connection.url(), "waiting for Redis");
+        }
+        connection.connected().await;
+        let facts = probe(&connection, &config.redis.prefix).await?;
+        report(&facts);
+        let store = Store::open(connection, &config.redis.prefix, Some(config.redis.partitions)).await?;
+        Ok(Self {
+            store: Arc::new(store),
+            durability: Some(durability(&facts)),
+            embedded,
+        })
+    }
+
+    /// Closes the connections and stops the private server.
+    pub(super) async fn stop(self) {
+        self.store.connection().quit().await;
+        if let Some(embedded) = self.embedded {
+            embedded.stop().await;
+        }
+    }
+}
+
+fn report(facts: &ServerFacts) {
+    info!(server = %facts.flavour, version = facts.version, cluster = facts.cluster, "Redis reached");
+    for warning in facts.warnings() {
+        warn!("durability: {warning}");
+    }
+}
+
+fn durability(facts: &ServerFacts) -> Durability {
+    Durability {
+        append_only: facts.append_only,
+        fsync: facts.fsync.clone().unwrap_or_else(|| "unknown".to_owned()),
+        eviction: facts.policy.clone(),
+        min_replicas: facts.min_replicas.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
+    }
+}

@@ -1,0 +1,45 @@
+//! Opens the deployment's data for the duration of one verb.
+//!
+//! With `embedded` that is the server of the holdfast that runs on the data directory, else one of its own.
+//! Whatever comes of the verb, the connection is closed and a server of its own stopped with its data on disk.
+
+use crate::config::Config;
+use crate::store::Store;
+use crate::store::connect::{Connection, FirstConnect};
+use crate::store::embedded::{Attached, EMBEDDED, check_place};
+
+/// Does `work` on the deployment's data.
+///
+/// # Errors
+/// When Redis can't be reached (at once: nothing is retried), or those of `work`.
+pub(super) async fn with_store<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(&Store) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    if config.redis.url != EMBEDDED {
+        return connected(config, &config.redis.url, work).await;
+    }
+    let in_kubernetes = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    check_place(&config.redis.url, in_kubernetes, config.redis.allow_embedded)?;
+    let server = Attached::attach(&config.embedded).await?;
+    let result = connected(config, server.url(), work).await;
+    server.detach().await;
+    result
+}
+
+async fn connected<T>(
+    config: &Config,
+    url: &str,
+    work: impl AsyncFnOnce(&Store) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let mut settings = config.redis.clone();
+    // One verb asks one thing after the other.
+    settings.pool = 1;
+    let connection = Connection::open(&settings, url, FirstConnect::FailFast).await?;
+    let result = match Store::open(connection.clone(), &settings.prefix, None).await {
+        Ok(store) => work(&store).await,
+        Err(error) => Err(error.into()),
+    };
+    connection.quit().await;
+    result
+}

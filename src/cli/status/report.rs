@@ -1,0 +1,182 @@
+//! What is known of a deployment at one moment, gathered from all partitions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cli::subscriptions::{Circuit, destination};
+use crate::domain::subscription::Subscription;
+use crate::store::census::{Census, Ledger};
+use crate::store::memory::Memory;
+use crate::store::{Store, StoreError};
+
+/// The state of everything at one moment of Redis' clock.
+pub(super) struct Report {
+    now_ms: u64,
+    subscriptions: Vec<(Arc<Subscription>, Census)>,
+    unreadable: usize,
+    waiting: u64,
+    pending: u64,
+    oldest_ms: Option<u64>,
+    dead_letters: u64,
+    workers: u64,
+    ledger: Ledger,
+    memory: Memory,
+}
+
+/// A report as `--json` prints it; `render` reads the same.
+#[derive(Serialize)]
+pub(super) struct View<'a> {
+    /// Redis' clock, ms since the epoch.
+    pub(super) now_ms: u64,
+    /// Those in trouble first.
+    pub(super) subscriptions: Vec<Row<'a>>,
+    /// The deployment as a whole.
+    pub(super) totals: Totals,
+}
+
+/// One subscription.
+#[derive(Serialize)]
+pub(super) struct Row<'a> {
+    pub(super) id: &'a str,
+    pub(super) destination: String,
+    #[serde(flatten)]
+    pub(super) circuit: Circuit<'a>,
+    /// By how much the parked deliveries grow each second; with --watch only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parked_per_second: Option<i64>,
+}
+
+/// The deployment as a whole.
+#[derive(Serialize)]
+pub(super) struct Totals {
+    /// Subscriptions whose stored JSON can't be read.
+    pub(super) unreadable_subscriptions: usize,
+    /// Events in the stream that no worker has taken yet.
+    pub(super) events_waiting: u64,
+    /// Events that workers hold.
+    pub(super) events_in_progress: u64,
+    /// Age of the oldest event in the stream.
+    pub(super) oldest_event_age_ms: Option<u64>,
+    pub(super) dead_letters: u64,
+    pub(super) workers_alive: u64,
+    pub(super) memory_used_bytes: u64,
+    pub(super) memory_limit_bytes: u64,
+    pub(super) ledger: Books,
+    /// Deliveries answered 2xx each second; with --watch only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) delivered_per_second: Option<i64>,
+}
+
+/// The ledger's totals since the deployment began.
+#[derive(Serialize)]
+pub(super) struct Books {
+    pub(super) wanted: i64,
+    pub(super) replayed: i64,
+    pub(super) delivered: i64,
+    pub(super) parked: i64,
+    pub(super) dead_lettered: i64,
+    pub(super) dropped: i64,
+    pub(super) unwanted_events: i64,
+    pub(super) rejected_events: i64,
+    /// 0 when every wanted delivery is accounted for.
+    pub(super) imbalance: i64,
+}
+
+impl Report {
+    /// Asks Redis.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub(super) async fn take(store: &Store, dead_after: Duration) -> Result<Self, StoreError> {
+        let registry = store.registry().await?;
+        let ids: Vec<&str> = registry.subscriptions.iter().map(|s| s.id.as_str()).collect();
+        let (_, rows) = store.census(&ids).await?;
+        let mut report = Self {
+            now_ms: 0,
+            subscriptions: registry.subscriptions.iter().cloned().zip(rows).collect(),
+            unreadable: registry.unreadable.len(),
+            waiting: 0,
+            pending: 0,
+            oldest_ms: None,
+            dead_letters: 0,
+            workers: 0,
+            ledger: Ledger::default(),
+            memory: store.memory().await?,
+        };
+        for partition in store.partitions() {
+            let part = partition.snapshot(dead_after).await?;
+            report.now_ms = report.now_ms.max(part.now_ms);
+            report.waiting += part.events.saturating_sub(part.pending);
+            report.pending += part.pending;
+            let oldest = part.oldest.map(|id| id.millis);
+            report.oldest_ms = report.oldest_ms.into_iter().chain(oldest).min();
+            report.dead_letters += part.dead_letters;
+            // Every worker serves every partition.
+            report.workers = report.workers.max(part.workers);
+            report.ledger = report.ledger.plus(part.ledger);
+        }
+        Ok(report)
+    }
+
+    /// What is shown, with rates where there is an earlier report.
+    pub(super) fn view<'a>(&'a self, before: Option<&Self>) -> View<'a> {
+        let parked_before: HashMap<&str, u64> = before
+            .into_iter()
+            .flat_map(|before| &before.subscriptions)
+            .map(|(of, census)| (of.id.as_str(), census.parked))
+            .collect();
+        let per_second = |change: i64| {
+            let millis = before.map(|before| self.now_ms.saturating_sub(before.now_ms))?;
+            change.saturating_mul(1_000).checked_div(i64::try_from(millis).ok()?)
+        };
+        let mut subscriptions: Vec<Row> = self
+            .subscriptions
+            .iter()
+            .map(|(of, census)| Row {
+                id: of.id.as_str(),
+                destination: destination(of),
+                circuit: Circuit::new(of.is_suspended(), census, self.now_ms),
+                parked_per_second: parked_before
+                    .get(of.id.as_str())
+                    .and_then(|parked| per_second(difference(census.parked, *parked))),
+            })
+            .collect();
+        subscriptions.sort_by_key(|row| (row.circuit.rank(), std::cmp::Reverse(row.circuit.parked)));
+        let ledger = self.ledger;
+        let delivered = before.map(|before| ledger.delivered - before.ledger.delivered);
+        View {
+            now_ms: self.now_ms,
+            subscriptions,
+            totals: Totals {
+                unreadable_subscriptions: self.unreadable,
+                events_waiting: self.waiting,
+                events_in_progress: self.pending,
+                oldest_event_age_ms: self.oldest_ms.map(|then| self.now_ms.saturating_sub(then)),
+                dead_letters: self.dead_letters,
+                workers_alive: self.workers,
+                memory_used_bytes: self.memory.used,
+                memory_limit_bytes: self.memory.limit,
+                ledger: Books {
+                    wanted: ledger.wanted,
+                    replayed: ledger.replayed,
+                    delivered: ledger.delivered,
+                    parked: ledger.parked,
+                    dead_lettered: ledger.dead_lettered,
+                    dropped: ledger.dropped,
+                    unwanted_events: ledger.unwanted,
+                    rejected_events: ledger.rejected,
+                    imbalance: ledger.imbalance(),
+                },
+                delivered_per_second: delivered.and_then(per_second),
+            },
+        }
+    }
+}
+
+fn difference(now: u64, before: u64) -> i64 {
+    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    signed(now) - signed(before)
+}

@@ -1,0 +1,63 @@
+//! What a worker would do, through the library's store.
+
+use std::time::Duration;
+
+use holdfast::config;
+use holdfast::domain::ids::{StreamId, SubscriptionId};
+use holdfast::store::Store;
+use holdfast::store::connect::{Connection, FirstConnect};
+use holdfast::store::events::Stream;
+use holdfast::store::settle::{Outcome, RefusalLimits, Settlement, Verdict};
+
+use crate::support::TestRedis;
+
+/// Its name.
+pub(super) const WORKER: &str = "worker-of-a-test";
+
+/// The data of a deployment.
+pub(super) async fn store(redis: &TestRedis) -> Store {
+    let settings = config::Redis::default();
+    let connection = Connection::open(&settings, &redis.url(), FirstConnect::FailFast)
+        .await
+        .unwrap();
+    Store::open(connection, "holdfast", None).await.unwrap()
+}
+
+/// What a worker does with the next events: each is settled by `verdict` for `subscription`, or rejected.
+pub(super) async fn settle(
+    store: &Store,
+    subscription: &str,
+    verdict: Verdict,
+    rejected: Option<&str>,
+) -> Vec<StreamId> {
+    let partition = &store.partitions()[0];
+    partition.ensure_groups().await.unwrap();
+    let reader = partition.reader(Stream::Events, WORKER).await.unwrap();
+    let entries = reader.read(1000, Duration::from_millis(10)).await.unwrap();
+    let settlements: Vec<Settlement> = entries
+        .iter()
+        .map(|entry| Settlement {
+            id: entry.id,
+            body: entry.frame().encode(),
+            rejected: rejected.map(str::to_owned),
+            alone: false,
+            outcomes: match rejected {
+                Some(_) => Vec::new(),
+                None => vec![Outcome {
+                    subscription: SubscriptionId::new(subscription).unwrap(),
+                    verdict,
+                    wait: Duration::from_secs(60),
+                    floor: Duration::ZERO,
+                    error: "connect: \u{1b}[31mrefused".to_owned(),
+                }],
+            },
+        })
+        .collect();
+    let limits = RefusalLimits {
+        bury_after: 5,
+        open_after: 5,
+    };
+    let settled = partition.settle(WORKER, limits, &settlements).await.unwrap();
+    assert!(settled.won.iter().all(|won| *won));
+    entries.iter().map(|entry| entry.id).collect()
+}
