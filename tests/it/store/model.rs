@@ -3,6 +3,8 @@
 //!
 //! A walk is named by its seed; a failure prints the seed and the steps up to the one that broke something.
 
+mod drains;
+mod ending;
 mod steps;
 mod world;
 
