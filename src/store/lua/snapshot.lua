@@ -1,7 +1,7 @@
 -- The state of a partition for metrics and status, read only.
 -- In:  ARGV dead-after in ms
 -- Out: [now, events in the stream, pending events, oldest event's id or '', redeliveries, dead letters,
---      wake-ups, subscriptions behind, workers alive, [ledger name, total, …]]
+--      wake-ups, subscriptions behind, workers alive, pending redeliveries, [ledger name, total, …]]
 
 local function pending(stream)
   local ok = redis.pcall('XPENDING', stream, GROUP)
@@ -13,5 +13,5 @@ return {
   int(now), redis.call('XLEN', EVENTS), pending(EVENTS), oldest and oldest[1] or '',
   redis.call('XLEN', REDELIVERIES), redis.call('XLEN', DEAD), redis.call('ZCARD', WAKEUPS),
   redis.call('SCARD', BEHIND), redis.call('ZCOUNT', WORKERS, int(now - tonumber(ARGV[1])), '+inf'),
-  redis.call('HGETALL', LEDGER),
+  pending(REDELIVERIES), redis.call('HGETALL', LEDGER),
 }
