@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub behind: u64,
     /// Workers whose heartbeat is recent.
     pub workers: u64,
+    /// Redeliveries that a worker holds: drains and probes under way.
+    pub draining: u64,
     /// Totals that the scripts keep.
     pub ledger: Ledger,
 }
@@ -147,6 +149,7 @@ impl Partition {
             waiting: convert(next())?,
             behind: convert(next())?,
             workers: convert(next())?,
+            draining: convert(next())?,
             ledger: Ledger::read(&totals(next())?),
         })
     }

@@ -17,7 +17,7 @@ use self::world::World;
 use crate::support::TestRedis;
 
 const WALKS: u64 = 300;
-const STEPS: usize = 110;
+const STEPS: usize = 90;
 
 #[tokio::test]
 async fn no_sequence_of_steps_breaks_an_invariant_or_loses_an_event() {
