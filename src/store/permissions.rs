@@ -217,6 +217,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_command_of_the_scripts_is_tried() {
+        let tried: BTreeSet<&str> = COMMANDS.iter().filter_map(|line| line.split(' ').next()).collect();
+        let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/lua");
+        let mut called = BTreeSet::new();
+        for file in std::fs::read_dir(scripts).expect("the scripts") {
+            let text = std::fs::read_to_string(file.expect("a script").path()).expect("text");
+            let calls = text.split("redis.call('").chain(text.split("redis.pcall('"));
+            called.extend(
+                calls
+                    .skip(1)
+                    .filter_map(|rest| Some(rest.split_once('\'')?.0.to_owned())),
+            );
+        }
+        assert!(called.contains("XCLAIM"), "{called:?}");
+        called.retain(|name| name.bytes().all(|byte| byte.is_ascii_uppercase()));
+        let missing: Vec<&String> = called.iter().filter(|name| !tried.contains(name.as_str())).collect();
+        assert_eq!(missing, Vec::<&String>::new());
+    }
+
+    #[test]
     fn answers_are_told_apart() {
         let mut problems = Problems::default();
         problems.note("XLEN STREAM", "OOM command not allowed");

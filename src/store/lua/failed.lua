@@ -39,7 +39,7 @@ end
 write_ledger()
 if redis.call('ZCARD', retry(s)) == 0 then
   close_circuit(s)
-  clear_behind(s)
+  if not redis.call('HGET', circuit(s), 'suspended') then clear_behind(s) end
   return { 'empty', 0, -1, attempts, buried and 1 or 0 }
 end
 local opened = open_circuit(s, err)

@@ -6,8 +6,10 @@
 mod audit;
 mod dead_letters;
 mod drain;
+mod large_settlements;
 mod limits;
 mod model;
+mod refusals;
 mod registry;
 mod removal;
 mod settle;

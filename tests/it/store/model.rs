@@ -3,6 +3,8 @@
 //!
 //! A walk is named by its seed; a failure prints the seed and the steps up to the one that broke something.
 
+mod drains;
+mod ending;
 mod steps;
 mod world;
 
@@ -15,7 +17,7 @@ use self::world::World;
 use crate::support::TestRedis;
 
 const WALKS: u64 = 300;
-const STEPS: usize = 80;
+const STEPS: usize = 90;
 
 #[tokio::test]
 async fn no_sequence_of_steps_breaks_an_invariant_or_loses_an_event() {

@@ -1,9 +1,9 @@
 //! Suspending and resuming: versions, what is kept, and what is woken.
 
-use holdfast::store::drain::{Fetched, Finished};
+use holdfast::store::drain::{Failure, Fetched, Finished};
 use holdfast::store::settle::Verdict;
 
-use super::{Bench, LONG, NOW, due, id, names};
+use super::{Bench, LONG, NOW, due, failure, id, names};
 
 #[tokio::test]
 async fn only_newer_versions_take_effect() {
@@ -100,4 +100,19 @@ async fn resumed_while_its_redelivery_is_out_it_goes_on() {
     bench.partition.set_suspended(&id("a"), 2, false).await.unwrap();
     bench.sound(&["a"]).await;
     assert!(matches!(bench.fetch(&redelivery, &[]).await, Fetched::Due { .. }));
+}
+
+#[tokio::test]
+async fn a_suspended_subscription_stays_behind_when_its_last_delivery_is_buried() {
+    let bench = Bench::start().await;
+    let members = bench.put("a", Verdict::Behind, NOW, 1).await;
+    let redelivery = bench.take("w1").await;
+    bench.partition.set_suspended(&id("a"), 1, true).await.unwrap();
+    let last = Failure {
+        max_attempts: 1,
+        ..failure(members[0], NOW, None)
+    };
+    assert!(bench.fail(&redelivery, last).await.buried);
+    assert!(bench.is_behind("a").await, "what comes is parked, not sent");
+    bench.sound(&["a"]).await;
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use holdfast::domain::ids::{Member, StreamId};
 use holdfast::store::dead_letters::Replayed;
-use holdfast::store::drain::{Failure, Fetched, Finished, Redelivery, RefusedAs};
+use holdfast::store::drain::Redelivery;
 use holdfast::store::settle::{Outcome, Settlement, Verdict};
 
 use super::world::{LIMITS, World};
-use crate::store::{frame, id, names, settlement};
+use crate::store::{frame, id, settlement};
 
 const VERDICTS: [Verdict; 8] = [
     Verdict::Delivered,
@@ -27,24 +27,25 @@ impl World {
     pub(super) async fn step(&mut self) {
         let name = match self.below(100) {
             0..12 => self.publish().await,
-            12..24 => self.read_events().await,
-            24..40 => self.settle().await,
-            40..48 => self.reinject().await,
-            48..56 => self.read_redeliveries().await,
-            56..64 => self.fetch().await,
-            64..70 => self.delivered().await,
-            70..74 => self.refused().await,
-            74..78 => self.failed().await,
-            78..82 => self.end().await,
-            82..85 => self.crash(),
-            85..91 => self.take_over().await,
-            91..94 => self.suspend().await,
-            94..96 => self.subscribe_or_remove().await,
-            96 => self.replay().await,
-            97 => self.wake().await,
-            98 => self.audit().await,
+            12..22 => self.read_events().await,
+            22..34 => self.settle().await,
+            34..40 => self.reinject().await,
+            40..46 => self.read_redeliveries().await,
+            46..56 => self.fetch().await,
+            56..64 => self.delivered().await,
+            64..69 => self.refused().await,
+            69..75 => self.failed().await,
+            75..79 => self.end().await,
+            79..81 => self.crash(),
+            81..86 => self.take_over().await,
+            86..89 => self.suspend().await,
+            89..91 => self.subscribe_or_remove().await,
+            91 => self.replay().await,
+            92 => self.wake().await,
+            93 => self.audit().await,
+            94..98 => self.publish().await,
             _ => {
-                let full = !self.full;
+                let full = !self.full && self.one_in(3);
                 self.set_full(full).await;
                 "limit"
             }
@@ -154,19 +155,19 @@ impl World {
     }
 
     /// Short, so that what waits comes due within the walk.
-    fn wait(&mut self) -> Duration {
-        let millis = self.below(4);
+    pub(super) fn wait(&mut self) -> Duration {
+        let millis = if self.one_in(2) { 0 } else { self.below(4) };
         Duration::from_millis(u64::try_from(millis).unwrap())
     }
 
-    async fn reinject(&mut self) -> &'static str {
+    pub(super) async fn reinject(&mut self) -> &'static str {
         let (one, other) = tokio::join!(self.partition.reinject(), self.partition.reinject());
         let moved = one.unwrap().lateness.len() + other.unwrap().lateness.len();
         self.note(format!("schedulers move {moved}"));
         "reinject"
     }
 
-    async fn read_redeliveries(&mut self) -> &'static str {
+    pub(super) async fn read_redeliveries(&mut self) -> &'static str {
         let at = self.anybody();
         let worker = self.worker(at).name.clone();
         for (entry, fields) in self.read("redeliveries", &worker, 2).await {
@@ -179,125 +180,6 @@ impl World {
             self.worker(at).drains.push((redelivery, Vec::new()));
         }
         "take"
-    }
-
-    /// Takes a drain out of a random worker's hands, with what it holds.
-    fn drain_of(&mut self) -> Option<(usize, Redelivery, Vec<Member>)> {
-        let all = self.workers.len() + self.zombies.len();
-        let busy: Vec<usize> = (0..all).filter(|at| !self.worker(*at).drains.is_empty()).collect();
-        if busy.is_empty() {
-            return None;
-        }
-        let at = busy[self.below(busy.len())];
-        let drains = self.worker(at).drains.len();
-        let nth = self.below(drains);
-        let (redelivery, held) = self.worker(at).drains.swap_remove(nth);
-        Some((at, redelivery, held))
-    }
-
-    fn keep(&mut self, at: usize, redelivery: Redelivery, held: Vec<Member>) {
-        self.worker(at).drains.push((redelivery, held));
-    }
-
-    async fn fetch(&mut self) -> &'static str {
-        let Some((at, redelivery, mut held)) = self.drain_of() else {
-            return "idle";
-        };
-        let most = 1 + self.below(4);
-        let fetched = self
-            .partition
-            .fetch(&redelivery, most, Duration::ZERO, held.iter().copied());
-        let fetched = fetched.await.unwrap();
-        self.note(format!("{} fetches {}: {fetched:?}", redelivery.worker, redelivery.id));
-        if let Fetched::Due { probe, parked, .. } = &fetched {
-            assert!(parked.len() <= if *probe { 1 } else { most });
-            assert!(parked.iter().all(|parked| parked.body.is_some()));
-            let mut sorted = names(parked);
-            assert!(sorted.iter().all(|member| !held.contains(member)));
-            held.append(&mut sorted);
-        }
-        if !matches!(fetched, Fetched::Lost | Fetched::Done) || self.one_in(3) {
-            self.keep(at, redelivery, held);
-        }
-        "fetch"
-    }
-
-    async fn delivered(&mut self) -> &'static str {
-        let Some((at, redelivery, mut held)) = self.drain_of() else {
-            return "idle";
-        };
-        let done: Vec<Member> = held.drain(..self.below(held.len() + 1)).collect();
-        self.receive(&redelivery, &done);
-        let delivered = self.partition.delivered(&redelivery, &done).await.unwrap();
-        self.note(format!("{} delivered {done:?}: {delivered:?}", redelivery.worker));
-        assert!(delivered.left as usize <= done.len());
-        if !delivered.lost || self.one_in(2) {
-            self.keep(at, redelivery, held);
-        }
-        "delivered"
-    }
-
-    async fn refused(&mut self) -> &'static str {
-        let Some((at, redelivery, mut held)) = self.drain_of() else {
-            return "idle";
-        };
-        if let Some(member) = held.pop() {
-            let wait = self.wait();
-            let refused = self.partition.refused(&redelivery, member, wait, LIMITS, "HTTP 404");
-            let (refused, _) = refused.await.unwrap();
-            self.note(format!("{} was refused {member}: {refused:?}", redelivery.worker));
-            if refused == RefusedAs::Lost && !self.one_in(3) {
-                return "refused";
-            }
-        }
-        self.keep(at, redelivery, held);
-        "refused"
-    }
-
-    async fn failed(&mut self) -> &'static str {
-        let Some((at, redelivery, held)) = self.drain_of() else {
-            return "idle";
-        };
-        let Some(member) = held.first().copied() else {
-            self.keep(at, redelivery, held);
-            return "idle";
-        };
-        let failure = Failure {
-            member,
-            wait: self.wait(),
-            floor: self.wait(),
-            status: [None, Some(500), Some(502)][self.below(3)],
-            max_attempts: if self.one_in(3) { 2 } else { 0 },
-            error: "refused".to_owned(),
-        };
-        let failed = self.partition.failed(&redelivery, &failure).await.unwrap();
-        self.note(format!("{} failed {member}: {failed:?}", redelivery.worker));
-        if self.one_in(4) {
-            self.keep(at, redelivery, held);
-        }
-        "failed"
-    }
-
-    /// Finishes, gives back or buries.
-    async fn end(&mut self) -> &'static str {
-        let Some((at, redelivery, held)) = self.drain_of() else {
-            return "idle";
-        };
-        let mut over = true;
-        match (self.below(6), held.first()) {
-            (0, _) => self.partition.leave_drain(&redelivery).await.unwrap(),
-            (1, Some(member)) => {
-                over = false;
-                let buried = self.partition.bury(&redelivery, *member, "poison", "it killed workers");
-                buried.await.unwrap();
-            }
-            _ => over = self.partition.finish(&redelivery).await.unwrap() != Finished::More,
-        }
-        self.note(format!("{} ends {}: {over}", redelivery.worker, redelivery.id));
-        if !over || self.one_in(4) {
-            self.keep(at, redelivery, held);
-        }
-        "end"
     }
 
     fn crash(&mut self) -> &'static str {
@@ -330,7 +212,7 @@ impl World {
     async fn suspend(&mut self) -> &'static str {
         let all: Vec<String> = self.subscriptions.keys().cloned().collect();
         let name = all[self.below(all.len())].clone();
-        let suspended = self.one_in(2);
+        let suspended = self.one_in(3);
         // Some come late, with a version that is over.
         let version = if self.one_in(4) { self.version } else { self.version + 1 };
         self.version = version.max(self.version);

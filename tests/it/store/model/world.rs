@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use holdfast::domain::ids::{Member, StreamId};
-use holdfast::store::drain::{Fetched, Finished, Redelivery};
-use holdfast::store::settle::{RefusalLimits, Verdict};
+use holdfast::store::drain::Redelivery;
+use holdfast::store::settle::RefusalLimits;
 use holdfast::store::workers::Claim;
 use holdfast::store::{Partition, Store};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::store::state::State;
-use crate::store::{id, names, outcome, raw, settlement};
+use crate::store::{id, raw};
 
 pub(super) const LIMITS: RefusalLimits = RefusalLimits {
     bury_after: 2,
@@ -31,8 +31,8 @@ pub(super) struct World {
     pub(super) store: Store,
     pub(super) partition: Arc<Partition>,
     pub(super) random: StdRng,
-    seed: u64,
-    log: Vec<String>,
+    pub(super) seed: u64,
+    pub(super) log: Vec<String>,
     /// How often each kind of step was taken.
     pub(super) taken: BTreeMap<&'static str, u32>,
     pub(super) workers: Vec<Worker>,
@@ -106,6 +106,11 @@ impl World {
         let state = State::read(&self.store, &self.partition, &names).await;
         let mut faults = state.faults();
         faults.extend(self.lost(&state));
+        let behind = |state: &State| state.behind.iter().cloned().collect::<BTreeSet<String>>();
+        let version = |state: &State| state.total("behind_version");
+        if behind(&state) != behind(&self.state) && version(&state) <= version(&self.state) {
+            faults.push("those behind changed, their version did not".to_owned());
+        }
         self.state = state;
         assert!(
             faults.is_empty(),
@@ -117,7 +122,7 @@ impl World {
     }
 
     /// Deliveries of accepted events that are nowhere.
-    fn lost(&self, state: &State) -> Vec<String> {
+    pub(super) fn lost(&self, state: &State) -> Vec<String> {
         let waiting: BTreeSet<&str> = state.events.iter().map(String::as_str).collect();
         let dead: BTreeSet<(&str, &str)> = state
             .dead
@@ -209,100 +214,6 @@ impl World {
         self.full = full;
         let limit = if full { "1" } else { "0" };
         let _: String = raw(&self.store, &["CONFIG", "SET", "maxmemory", limit]).await;
-    }
-
-    /// Everybody is well again: everything must be delivered, and nothing be left of it.
-    pub(super) async fn settle_down(&mut self) {
-        self.set_full(false).await;
-        for (name, removed) in self.subscriptions.clone() {
-            self.version += 1;
-            if !removed {
-                self.partition
-                    .set_suspended(&id(&name), self.version, false)
-                    .await
-                    .unwrap();
-            }
-        }
-        self.workers.clear();
-        self.named = 1_000_000;
-        self.hire();
-        let started = Instant::now();
-        while !self.is_over() {
-            assert!(
-                started.elapsed() < Duration::from_secs(10),
-                "HOLDFAST_TEST_SEED={} never ends\n{}\n{:#?}",
-                self.seed,
-                self.log.join("\n"),
-                self.state
-            );
-            let holders = self.state.events_pending.iter().chain(&self.state.redeliveries_pending);
-            let holders: BTreeSet<String> = holders.map(|(_, owner)| owner.clone()).collect();
-            let me = self.workers[0].name.clone();
-            for dead in holders.iter().filter(|name| **name != me) {
-                self.claim(0, dead).await;
-            }
-            self.deliver_all().await;
-            self.check().await;
-        }
-        let missing: Vec<_> = self.lost(&self.state);
-        assert_eq!(missing, Vec::<String>::new());
-    }
-
-    fn is_over(&self) -> bool {
-        let state = &self.state;
-        let quiet = state.events.is_empty() && state.redeliveries.is_empty() && state.wakeups.is_empty();
-        quiet && state.parked() == 0 && state.behind.is_empty() && state.bodies.is_empty()
-    }
-
-    async fn deliver_all(&mut self) {
-        let me = self.workers[0].name.clone();
-        for (event, _) in self.read("events", &me, 1_000).await {
-            self.workers[0].events.insert(event);
-        }
-        for event in std::mem::take(&mut self.workers[0].events) {
-            let wanted = self.events[&event].clone();
-            let outcomes = wanted
-                .iter()
-                .map(|name| outcome(name, Verdict::Delivered, Duration::ZERO))
-                .collect();
-            self.partition
-                .settle(&me, LIMITS, &[settlement(event, outcomes)])
-                .await
-                .unwrap();
-            self.received.extend(wanted.into_iter().map(|name| (event, name)));
-        }
-        self.partition.reinject().await.unwrap();
-        for (entry, fields) in self.read("redeliveries", &me, 1_000).await {
-            let redelivery = Redelivery {
-                id: entry,
-                subscription: id(&fields[1]),
-                worker: me.clone(),
-            };
-            self.workers[0].drains.push((redelivery, Vec::new()));
-        }
-        for (redelivery, _) in std::mem::take(&mut self.workers[0].drains) {
-            self.drain(&redelivery).await;
-        }
-    }
-
-    async fn drain(&mut self, redelivery: &Redelivery) {
-        loop {
-            let fetched = self
-                .partition
-                .fetch(redelivery, 100, Duration::ZERO, std::iter::empty());
-            match fetched.await.unwrap() {
-                Fetched::Lost | Fetched::Done => return,
-                Fetched::Empty => {
-                    if self.partition.finish(redelivery).await.unwrap() != Finished::More {
-                        return;
-                    }
-                }
-                Fetched::Due { parked, .. } => {
-                    self.receive(redelivery, &names(&parked));
-                    self.partition.delivered(redelivery, &names(&parked)).await.unwrap();
-                }
-            }
-        }
     }
 
     /// The subscriber answered 2xx.
