@@ -22,7 +22,7 @@ use super::terms::{EventFormatType, EventType, Severity};
 /// URIs are compared as written but for host, trailing slash and fragment mark; everything else without
 /// regard to case. A record that does not have what a kind filters on does not match that kind.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Filter {
     /// `EventTypes`, deprecated. A record without a type is of type `Other`. Listing `MetricReport` asks for
     /// metric reports too, as it did before `EventFormatType` existed.

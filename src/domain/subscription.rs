@@ -12,7 +12,6 @@ use super::units::Period;
 
 /// One subscriber's wish, a Redfish `EventDestination` (DSP0266, "Eventing").
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Subscription {
     /// Never used again, even after the subscription was removed.
     pub id: SubscriptionId,
@@ -90,7 +89,6 @@ pub enum DeliveryRetryPolicy {
 
 /// Retry settings of one subscription; what is absent follows the service's configuration.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RetryOverrides {
     /// The wait period before the first probe.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,6 +10,7 @@ use super::connect::Connection;
 use super::error::StoreError;
 use super::events::Stream;
 use super::keys::Keys;
+use super::outage::Outage;
 use super::scripts::SCRIPTS;
 use crate::domain::ids::StreamId;
 use crate::telemetry::metrics;
@@ -21,6 +22,8 @@ pub struct Partition {
     pub index: u16,
     /// Rung for each wake-up that this process makes.
     pub alarm: Alarm,
+    /// Whether this process finds Redis working.
+    pub outage: Outage,
     pub(super) keys: Keys,
     pub(super) connection: Connection,
 }
@@ -30,6 +33,7 @@ impl Partition {
         Self {
             index,
             alarm: Alarm::default(),
+            outage: Outage::default(),
             keys: Keys::new(prefix, index),
             connection,
         }
@@ -78,13 +82,12 @@ impl Partition {
     }
 
     /// Makes both streams and their group, reading from the first entry, where they are missing; at the memory
-    /// limit too, or a full Redis could not be emptied by a worker that starts.
+    /// limit too, or a full Redis could not be emptied by a worker that starts. Answers how many were made.
     ///
     /// # Errors
     /// When Redis can't be reached or refuses.
-    pub async fn ensure_groups(&self) -> Result<(), StoreError> {
-        let _made: u8 = self.call("groups", &SCRIPTS.groups, Vec::new()).await?;
-        Ok(())
+    pub async fn ensure_groups(&self) -> Result<u8, StoreError> {
+        self.call("groups", &SCRIPTS.groups, Vec::new()).await
     }
 }
 

@@ -3,6 +3,7 @@
 //! Keeps invariant 1: nothing leaves the pending list before every delivery of it is delivered, parked or a
 //! dead letter. Many events go into one script call, bounded by the number of their deliveries.
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -113,11 +114,12 @@ impl Partition {
         &self,
         worker: &str,
         limits: RefusalLimits,
-        settlements: &[Settlement],
+        settlements: &[impl Borrow<Settlement>],
     ) -> Result<Settled, StoreError> {
         let mut answer = Settled::default();
         let mut batch = Batch::new(worker, limits);
         for settlement in settlements {
+            let settlement = settlement.borrow();
             let last = settlement.outcomes.len().saturating_sub(1) / DELIVERIES_PER_CALL * DELIVERIES_PER_CALL;
             let (first, last) = settlement.outcomes.split_at(last);
             if !first.is_empty() || batch.deliveries + last.len().max(1) > DELIVERIES_PER_CALL {

@@ -78,12 +78,14 @@ async fn agree_on_suspensions(lane: &Lane, troubled: &BTreeSet<String>) -> Resul
 
 async fn finish_removals(lane: &Lane) -> Result<(), StoreError> {
     let partition = &lane.partition;
-    for name in partition.tombstones().await? {
-        if let Ok(id) = SubscriptionId::new(&name) {
+    let names = partition.tombstones().await?;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (now, census) = partition.census(&names).await?;
+    for (name, _) in names.iter().zip(census).filter(|(_, left)| left.parked > 0) {
+        if let Ok(id) = SubscriptionId::new(name) {
             partition.remove(&id).await?;
         }
     }
-    let now = partition.snapshot(Duration::ZERO).await?.now_ms;
     let before = i64::try_from(now.saturating_sub(TOMBSTONE_MS)).unwrap_or(0);
     partition.sweep_tombstones(before).await?;
     Ok(())

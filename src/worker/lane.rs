@@ -92,12 +92,9 @@ impl Lane {
                 Stream::Events => (&self.events, self.share(&entry)),
                 Stream::Redeliveries => (&self.drains, 1),
             };
-            let room = tokio::select! {
-                room = Arc::clone(room).acquire_many_owned(share) => room,
-                // What is not started stays pending: peers take it over when this worker leaves.
-                () = self.pod.quiet.cancelled() => return,
+            let Ok(room) = Arc::clone(room).acquire_many_owned(share).await else {
+                return;
             };
-            let Ok(room) = room else { return };
             let (lane, guard) = (Arc::clone(self), guard.with_room(room));
             self.pod.tasks.spawn(async move {
                 match stream {

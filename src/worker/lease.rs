@@ -61,6 +61,11 @@ impl Lease {
         beats.is_some_and(|beats| now.duration_since(beats.last) < self.dead_after / 2 && beats.unbroken_since <= since)
     }
 
+    /// The worker leaves: from now on nothing is covered.
+    pub fn end(&self) {
+        *self.beats.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Since when heartbeats have succeeded without a gap; `None` before the first.
     #[must_use]
     pub fn unbroken_since(&self) -> Option<Instant> {

@@ -35,6 +35,9 @@ use self::pod::Pod;
 use crate::store::StoreError;
 use crate::store::events::Stream;
 
+/// How long Redis may take for the goodbyes.
+const GOODBYE: Duration = Duration::from_secs(3);
+
 /// A running worker.
 #[derive(Debug)]
 pub struct Worker {
@@ -44,6 +47,7 @@ pub struct Worker {
     intake: JoinSet<()>,
     /// Loops that what is in progress needs to its end.
     support: JoinSet<()>,
+    heartbeats: JoinSet<()>,
 }
 
 impl Worker {
@@ -57,6 +61,7 @@ impl Worker {
             lanes: Vec::new(),
             intake: JoinSet::new(),
             support: JoinSet::new(),
+            heartbeats: JoinSet::new(),
         };
         for partition in pod.store.partitions() {
             partition.ensure_groups().await?;
@@ -68,7 +73,7 @@ impl Worker {
             heartbeat::step(&lane).await?;
             let events = partition.reader(Stream::Events, &pod.name).await?;
             let redeliveries = partition.reader(Stream::Redeliveries, &pod.name).await?;
-            worker.support.spawn(heartbeat::run(Arc::clone(&lane)));
+            worker.heartbeats.spawn(heartbeat::run(Arc::clone(&lane)));
             worker.support.spawn(settler::run(Arc::clone(&lane), finished));
             worker.intake.spawn(scheduler::run(Arc::clone(&lane)));
             worker.intake.spawn(sweep::run(Arc::clone(&lane)));
@@ -107,10 +112,15 @@ impl Worker {
                 "the shutdown deadline passed: what is left in flight is taken over by peers"
             );
         }
-        for lane in &self.lanes {
-            if let Err(error) = lane.partition.leave(&self.pod.name).await {
-                warn!(%error, "could not say goodbye: peers take over after the dead-after time");
-            }
+        // No beat may follow the goodbye, and nothing is sent any more without asking who owns it.
+        self.heartbeats.shutdown().await;
+        let goodbyes = self.lanes.iter().map(|lane| {
+            lane.lease.end();
+            lane.partition.leave(&self.pod.name)
+        });
+        let goodbyes = tokio::time::timeout(GOODBYE, futures::future::join_all(goodbyes)).await;
+        if !goodbyes.is_ok_and(|answers| answers.iter().all(Result::is_ok)) {
+            warn!("could not say goodbye to Redis: peers take over after the dead-after time");
         }
         self.support.shutdown().await;
         info!(worker = self.pod.name, "worker stopped");

@@ -3,46 +3,47 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::store::{Partition, StoreError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Calls until it succeeds. A missing group is made again; one line is logged when trouble starts and one
-/// when it is over. Ends otherwise only with the task.
+/// Calls until it succeeds. A missing group is made again. Ends otherwise only with the task.
+///
+/// An outage of Redis is said once when it begins and once when it is over, however many calls meet it; a call
+/// that Redis refuses for a reason of its own is said once for that call.
 pub async fn persist<T, F>(what: &'static str, partition: &Partition, call: impl Fn() -> F) -> T
 where
     F: Future<Output = Result<T, StoreError>>,
 {
     let mut pause = FIRST_PAUSE;
-    let mut failing_since = None;
+    let mut said = false;
     loop {
-        match call().await {
+        let error = match call().await {
             Ok(answer) => {
-                if let Some(since) = failing_since {
-                    let outage: Duration = Instant::now().duration_since(since);
+                if let Some(outage) = partition.outage.end() {
                     info!(
-                        what,
                         partition = partition.index,
                         outage_ms = outage.as_millis(),
-                        "works again"
+                        "Redis works again"
                     );
                 }
                 return answer;
             }
-            Err(error) => {
-                if failing_since.is_none() {
-                    warn!(what, partition = partition.index, %error, "failed; going on until it works");
-                    failing_since = Some(Instant::now());
-                }
-                mend(partition, &error).await;
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LAST_PAUSE);
+            Err(error) => error,
+        };
+        if error.is_transient() || error.is_no_group() {
+            if partition.outage.begin() {
+                warn!(what, partition = partition.index, %error, "Redis can't be used; going on until it works");
             }
+        } else if !std::mem::replace(&mut said, true) {
+            error!(what, partition = partition.index, %error, "refused by Redis; going on until that is mended");
         }
+        mend(partition, &error).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
     }
 }
 
@@ -51,11 +52,39 @@ pub async fn mend(partition: &Partition, error: &StoreError) {
     if !error.is_no_group() {
         return;
     }
-    warn!(
-        partition = partition.index,
-        "the consumer group is gone: Redis was flushed or replaced by an empty one; making it again"
-    );
-    if let Err(error) = partition.ensure_groups().await {
-        warn!(partition = partition.index, %error, "the consumer group can't be made");
+    match partition.ensure_groups().await {
+        Ok(0) => {}
+        Ok(_) => error!(
+            partition = partition.index,
+            "the consumer group was gone: Redis was flushed or replaced by an empty one; made it again"
+        ),
+        Err(error) => {
+            if partition.outage.begin() {
+                warn!(partition = partition.index, %error, "the consumer group can't be made");
+            }
+        }
+    }
+}
+
+/// Says once that a loop's steps fail, and once that they work again.
+#[derive(Debug, Default)]
+pub struct Trouble {
+    failing: bool,
+}
+
+impl Trouble {
+    /// Notes how a step ended, and makes a missing group again.
+    pub async fn note(&mut self, what: &'static str, partition: &Partition, result: Result<(), StoreError>) {
+        let was_failing = std::mem::replace(&mut self.failing, result.is_err());
+        match result {
+            Ok(()) if was_failing => info!(what, partition = partition.index, "works again"),
+            Ok(()) => {}
+            Err(error) => {
+                if !was_failing && !error.is_disconnected() {
+                    warn!(what, partition = partition.index, %error, "failed; trying again");
+                }
+                mend(partition, &error).await;
+            }
+        }
     }
 }

@@ -62,9 +62,15 @@ async fn load(pod: &Pod, before: &Catalog) -> Result<(), StoreError> {
         })
         .cloned()
         .collect();
-    pod.set_catalog(catalog);
+    // Before the catalog is in force, so that a circuit is never less suspended than the pod believes; what Redis
+    // refuses for good is left to the audit.
     for subscription in changed {
-        pod.store.apply_state(&subscription).await?;
+        match pod.store.apply_state(&subscription).await {
+            Err(error) if error.is_transient() => return Err(error),
+            Err(error) => warn!(subscription = %subscription.id, %error, "its circuit does not follow its state"),
+            Ok(()) => {}
+        }
     }
+    pod.set_catalog(catalog);
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -33,6 +33,8 @@ pub struct Sender {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Tls {
     ca_file: Option<PathBuf>,
+    /// When the file was changed last: one that was renewed makes a new client.
+    changed: Option<SystemTime>,
     verify: bool,
 }
 
@@ -50,7 +52,7 @@ impl Sender {
     pub async fn send(&self, to: &Subscription, delivery: &DeliveryId, attempt: u32, body: Bytes) -> Answer {
         let deadline = to.timeout.unwrap_or(self.settings.timeout).0;
         let exchange = async {
-            let client = self.client(to)?;
+            let client = self.client(to).await?;
             let headers = headers(to, delivery, attempt, &body).map_err(setup)?;
             let request = client.post(to.destination.clone()).headers(headers).body(body);
             let response = request.send().await.map_err(|error| failure(&error))?;
@@ -70,21 +72,31 @@ impl Sender {
         }
     }
 
-    fn client(&self, to: &Subscription) -> Result<Client, Answer> {
+    async fn client(&self, to: &Subscription) -> Result<Client, Answer> {
         let tls = Tls {
             ca_file: to.ca_file.clone(),
+            changed: match &to.ca_file {
+                Some(path) => tokio::fs::metadata(path).await.and_then(|file| file.modified()).ok(),
+                None => None,
+            },
             verify: to.verify_certificate,
         };
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&tls) {
+        if let Some(client) = self.known().get(&tls) {
             return Ok(client.clone());
         }
-        let client = self.build(&tls).map_err(setup)?;
+        let client = self.build(&tls).await.map_err(setup)?;
+        let mut clients = self.known();
+        clients
+            .retain(|known, _| known.ca_file.is_none() || known.ca_file != tls.ca_file || known.verify != tls.verify);
         clients.insert(tls, client.clone());
         Ok(client)
     }
 
-    fn build(&self, tls: &Tls) -> Result<Client, String> {
+    fn known(&self) -> MutexGuard<'_, HashMap<Tls, Client>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn build(&self, tls: &Tls) -> Result<Client, String> {
         let mut builder = Client::builder()
             .http1_only()
             .no_proxy()
@@ -94,7 +106,8 @@ impl Sender {
             .tcp_nodelay(true)
             .user_agent(concat!("holdfast/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = &tls.ca_file {
-            let pem = std::fs::read(path)
+            let pem = tokio::fs::read(path)
+                .await
                 .map_err(|error| format!("CA file {} can't be read on this worker: {error}", path.display()))?;
             let certificates = Certificate::from_pem_bundle(&pem)
                 .map_err(|error| format!("CA file {} is no PEM bundle: {error}", path.display()))?;
@@ -145,6 +158,7 @@ fn headers(to: &Subscription, delivery: &DeliveryId, attempt: u32, body: &Bytes)
     Ok(headers)
 }
 
+/// Reads the rest of an answer, up to a limit. One that breaks off was not given: better sent twice than lost.
 async fn read_to_end(mut response: reqwest::Response) -> Result<(), Answer> {
     let mut read = 0;
     while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {

@@ -12,7 +12,7 @@ use super::ends;
 use super::in_flight::Guard;
 use super::lane::Lane;
 use super::persist::persist;
-use crate::store::settle::{Settlement, Verdict};
+use crate::store::settle::{Settled, Settlement, Verdict};
 use crate::telemetry::labels::DeliveryResult;
 use crate::telemetry::metrics;
 
@@ -50,39 +50,69 @@ pub async fn run(lane: Arc<Lane>, mut finished: mpsc::UnboundedReceiver<Finished
     }
 }
 
-/// Settles one batch.
-pub async fn step(lane: &Lane, batch: Vec<Finished>) {
-    let (settlements, rest): (Vec<_>, Vec<_>) = batch
-        .into_iter()
-        .map(|finished| (finished.settlement, (finished.failing, finished.guard)))
-        .unzip();
-    let pod = &lane.pod;
+/// Settles one batch. Where Redis refuses it for a reason of its own (a key that somebody replaced), each event is
+/// settled by itself, so that only those that meet the broken key wait for it.
+pub async fn step(lane: &Arc<Lane>, batch: Vec<Finished>) {
+    let refused = batch.len() > 1 && {
+        let settlements: Vec<&Settlement> = batch.iter().map(|finished| &finished.settlement).collect();
+        match lane
+            .partition
+            .settle(&lane.pod.name, lane.pod.refusal_limits(), &settlements)
+            .await
+        {
+            Ok(settled) => return done(lane, batch, &settled),
+            Err(error) => !error.is_transient() && !error.is_no_group(),
+        }
+    };
+    if !refused {
+        return settle_patiently(lane, batch).await;
+    }
+    for finished in batch {
+        let lane = Arc::clone(lane);
+        let settler = async move { settle_patiently(&lane, vec![finished]).await };
+        tokio::spawn(settler);
+    }
+}
+
+async fn settle_patiently(lane: &Lane, batch: Vec<Finished>) {
+    let settlements: Vec<&Settlement> = batch.iter().map(|finished| &finished.settlement).collect();
     let settled = persist("settling events", &lane.partition, || {
-        lane.partition.settle(&pod.name, pod.refusal_limits(), &settlements)
+        lane.partition
+            .settle(&lane.pod.name, lane.pod.refusal_limits(), &settlements)
     })
     .await;
-    for (settlement, won) in settlements.iter().zip(&settled.won) {
-        count(settlement, *won);
-    }
+    done(lane, batch, &settled);
+}
+
+/// Counts and says what became of a batch, and lets its events go.
+fn done(lane: &Lane, batch: Vec<Finished>, settled: &Settled) {
     for id in &settled.opened {
-        let error = settlements
+        let error = batch
             .iter()
-            .flat_map(|settlement| &settlement.outcomes)
+            .flat_map(|finished| &finished.settlement.outcomes)
             .find(|outcome| outcome.subscription == *id && !outcome.error.is_empty())
             .map_or("", |outcome| outcome.error.as_str());
-        if let Some(known) = pod.catalog().get(id) {
+        if let Some(known) = lane.pod.catalog().get(id) {
             ends::unavailable(&known.subscription, error);
         }
     }
-    for (failing, guard) in rest {
-        failing.into_iter().for_each(Failing::settled);
-        drop(guard);
+    let lost = settled.won.iter().filter(|won| !**won).count();
+    if lost > 0 {
+        info!(
+            events = lost,
+            "had been settled by another worker: their deliveries may have been sent twice"
+        );
+    }
+    for (finished, won) in batch.into_iter().zip(&settled.won) {
+        count(&finished.settlement, *won);
+        if *won {
+            finished.failing.into_iter().for_each(Failing::settled);
+        }
     }
 }
 
 fn count(settlement: &Settlement, won: bool) {
     if !won {
-        info!(event = %settlement.id, "had been settled by another worker: its deliveries may have been sent twice");
         return;
     }
     metrics::events_settled(1);

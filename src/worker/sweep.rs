@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::lane::Lane;
-use super::persist::mend;
+use super::persist::Trouble;
 use crate::store::StoreError;
 use crate::store::events::Stream;
 use crate::telemetry::metrics;
@@ -20,6 +20,7 @@ const PAGE: u64 = 512;
 
 /// Sweeps until the pod is to be quiet.
 pub async fn run(lane: Arc<Lane>) {
+    let mut trouble = Trouble::default();
     loop {
         tokio::select! {
             () = tokio::time::sleep(lane.pod.config.worker.sweep.0) => {}
@@ -27,9 +28,8 @@ pub async fn run(lane: Arc<Lane>) {
             () = lane.pod.quiet.cancelled() => return,
         }
         for stream in [Stream::Events, Stream::Redeliveries] {
-            if let Err(error) = step(&lane, stream, SETTLING_IN).await {
-                mend(&lane.partition, &error).await;
-            }
+            let result = step(&lane, stream, SETTLING_IN).await;
+            trouble.note("sweeping", &lane.partition, result.map(drop)).await;
         }
     }
 }
@@ -51,6 +51,8 @@ pub async fn step(lane: &Arc<Lane>, stream: Stream, idle: Duration) -> Result<us
             }
             match partition.entry(stream, *id, *times).await? {
                 Some(entry) => adopted += lane.admit(vec![(stream, entry)], since).await,
+                // Settled in between, most likely; it is missing only if it is still pending here.
+                None if !partition.owns(stream, *id, &lane.pod.name).await? => {}
                 None => {
                     warn!(entry = %id, "a pending entry is no longer in its stream: someone trimmed or deleted it");
                     metrics::entries_missing(1);

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::lane::Lane;
-use super::persist::mend;
+use super::persist::Trouble;
 use crate::store::StoreError;
 use crate::store::workers::Claim;
 use crate::telemetry::metrics;
@@ -28,16 +28,15 @@ pub struct Watch {
 
 /// Looks at the peers until the pod is to be quiet.
 pub async fn run(lane: Arc<Lane>) {
-    let mut watch = Watch::default();
+    let (mut watch, mut trouble) = (Watch::default(), Trouble::default());
     let pause = lane.pod.config.worker.heartbeat.0 / 4;
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = lane.pod.quiet.cancelled() => return,
         }
-        if let Err(error) = step(&lane, &mut watch).await {
-            mend(&lane.partition, &error).await;
-        }
+        let result = step(&lane, &mut watch).await;
+        trouble.note("taking over", &lane.partition, result).await;
     }
 }
 
@@ -57,6 +56,7 @@ pub async fn step(lane: &Arc<Lane>, watch: &mut Watch) -> Result<(), StoreError>
     find_silent_consumers(lane, watch, &peers).await?;
     watch.seen.retain(|name, _| peers.iter().any(|(peer, _)| peer == name));
     let now = Instant::now();
+    let mut failed = Ok(());
     for (name, beat) in peers {
         let seen = watch.seen.entry(name.clone()).or_insert((beat, now));
         if (seen.0 - beat).abs() >= 1.0 {
@@ -64,11 +64,13 @@ pub async fn step(lane: &Arc<Lane>, watch: &mut Watch) -> Result<(), StoreError>
         }
         let left = beat == 0.0;
         if left || is_dead(lane, seen.1, now) {
-            take_over(lane, &name, beat).await?;
-            watch.seen.remove(&name);
+            match take_over(lane, &name, beat).await {
+                Ok(()) => drop(watch.seen.remove(&name)),
+                Err(error) => failed = Err(error),
+            }
         }
     }
-    Ok(())
+    failed
 }
 
 fn is_dead(lane: &Lane, unmoved_since: Instant, now: Instant) -> bool {
@@ -126,7 +128,7 @@ async fn take_over(lane: &Arc<Lane>, dead: &str, beat: f64) -> Result<(), StoreE
         total += entries.len();
         metrics::reclaimed(u64::try_from(entries.len()).unwrap_or(u64::MAX));
         lane.admit(entries, since).await;
-        if finished {
+        if finished || lane.pod.quiet.is_cancelled() {
             break;
         }
     }
