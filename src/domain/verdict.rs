@@ -67,6 +67,20 @@ impl Answer {
         }
     }
 
+    /// Whether the subscriber answered something that may be about this one delivery: an HTTP status that does
+    /// not itself say "later". A delivery that keeps getting it is passed over for the one behind it.
+    #[must_use]
+    pub fn suspects_delivery(&self) -> bool {
+        self.status().is_some_and(|code| !matches!(code, 408 | 425 | 429 | 503))
+    }
+
+    /// Whether one such answer, while other deliveries succeed, is this delivery's fault. What a gateway answers
+    /// for a backend that is away is not.
+    #[must_use]
+    pub fn blames_delivery(&self) -> bool {
+        self.suspects_delivery() && !matches!(self.status(), Some(502 | 504))
+    }
+
     /// The HTTP status, where there was one.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
@@ -151,6 +165,33 @@ mod tests {
                 assert_eq!(judge(*code), judgement, "{code}");
             }
         }
+    }
+
+    #[test]
+    fn only_what_may_be_about_the_delivery_blames_it() {
+        let answer = |code| Answer::Status {
+            code,
+            retry_after: None,
+        };
+        for (code, suspects, blames) in [
+            (500, true, true),
+            (501, true, true),
+            (502, true, false),
+            (504, true, false),
+            (503, false, false),
+            (429, false, false),
+        ] {
+            assert_eq!(
+                (answer(code).suspects_delivery(), answer(code).blames_delivery()),
+                (suspects, blames),
+                "{code}"
+            );
+        }
+        let reset = Answer::None {
+            failure: Failure::Broken,
+            detail: String::new(),
+        };
+        assert!(!reset.suspects_delivery() && !reset.blames_delivery());
     }
 
     #[test]

@@ -42,11 +42,7 @@ pub(super) async fn process(lane: &Arc<Lane>, entry: Entry, guard: Guard) {
     };
     if entry.times >= POISON_FROM {
         settlement.rejected = Some("its workers died while they processed it alone".to_owned());
-        lane.settle(Finished {
-            settlement,
-            failing: Vec::new(),
-            guard,
-        });
+        lane.settle(Finished::new(settlement, guard));
         return;
     }
     if alone {
@@ -67,11 +63,7 @@ async fn deliver_all(lane: &Arc<Lane>, event: Bytes, mut settlement: Settlement,
         Ok(message) => message,
         Err(error) => {
             settlement.rejected = Some(error.to_string());
-            lane.settle(Finished {
-                settlement,
-                failing: Vec::new(),
-                guard,
-            });
+            lane.settle(Finished::new(settlement, guard));
             return;
         }
     };
@@ -139,7 +131,7 @@ async fn deliver(
     let outcome = judged(lane, subscriber, &answer);
     let mark = (outcome.verdict == Verdict::Unavailable).then(|| lane.behind.failing(id));
     if answer.judge() == Judgement::Gone {
-        Box::pin(ends::gone(lane, id)).await;
+        Box::pin(ends::gone(lane, subscription)).await;
     } else if mark.is_some() {
         Box::pin(ends::after_attempts(lane, subscription, 1)).await;
     }

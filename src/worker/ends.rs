@@ -7,7 +7,6 @@ use tracing::warn;
 
 use super::lane::Lane;
 use super::persist::persist;
-use crate::domain::ids::SubscriptionId;
 use crate::domain::retry::End;
 use crate::domain::subscription::{State, Subscription};
 use crate::store::StoreError;
@@ -19,7 +18,14 @@ pub(super) async fn after_attempts(lane: &Lane, subscription: &Subscription, att
     };
     let id = &subscription.id;
     match end {
-        End::Suspend => suspend(lane, id, &format!("{attempts} attempts failed (SuspendRetries)")).await,
+        End::Suspend => {
+            suspend(
+                lane,
+                subscription,
+                &format!("{attempts} attempts failed (SuspendRetries)"),
+            )
+            .await
+        }
         End::Remove => {
             warn!(subscription = %id, attempts, "removed with all that was parked for it: TerminateAfterRetries");
             persist("removing a subscription", &lane.partition, || {
@@ -32,21 +38,39 @@ pub(super) async fn after_attempts(lane: &Lane, subscription: &Subscription, att
 }
 
 /// The subscriber answered 410.
-pub(super) async fn gone(lane: &Lane, id: &SubscriptionId) {
-    suspend(lane, id, "the subscriber answered 410 Gone").await;
+pub(super) async fn gone(lane: &Lane, sent_to: &Subscription) {
+    suspend(lane, sent_to, "the subscriber answered 410 Gone").await;
 }
 
-async fn suspend(lane: &Lane, id: &SubscriptionId, reason: &str) {
-    warn!(subscription = %id, reason, "suspended: its events are kept until someone resumes it");
-    persist("suspending a subscription", &lane.partition, || async {
+/// Says that a circuit has opened: one line per outage.
+pub(super) fn unavailable(subscription: &Subscription, error: &str) {
+    warn!(
+        subscription = %subscription.id, destination = subscription.shown_destination(), error,
+        "subscriber unavailable: its deliveries are parked and it is probed once per wait period"
+    );
+}
+
+/// Suspends a subscription, unless it is suspended already or was moved since the answer was asked for.
+async fn suspend(lane: &Lane, sent_to: &Subscription, reason: &str) {
+    let store = &lane.pod.store;
+    let suspended = persist("suspending a subscription", &lane.partition, || async {
+        let known = store.subscription(&sent_to.id).await?;
+        let still = known.is_some_and(|now| !now.is_suspended() && now.destination == sent_to.destination);
+        if !still {
+            return Ok(false);
+        }
         let state = State::Suspended {
             reason: reason.to_owned(),
             since: Timestamp::now().to_string(),
         };
-        match lane.pod.store.set_state(id, state).await {
-            Ok(_) | Err(StoreError::Unknown(_)) => Ok(()),
+        match store.set_state(&sent_to.id, state).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::Unknown(_)) => Ok(false),
             Err(error) => Err(error),
         }
     })
     .await;
+    if suspended {
+        warn!(subscription = %sent_to.id, reason, "suspended: its events are kept until someone resumes it");
+    }
 }

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::domain::ids::StreamId;
@@ -22,6 +23,18 @@ pub struct Guard {
     entry: (Stream, StreamId),
     /// From then on the entry was this worker's: a moment before it was read, claimed or found.
     pub(super) since: Instant,
+    /// Given back when the entry leaves the map: what is held until it is settled is bounded.
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl Guard {
+    /// Keeps room for the entry until the guard is dropped.
+    #[must_use]
+    pub fn with_room(self, room: OwnedSemaphorePermit) -> Self {
+        let mut guard = self;
+        guard.room = Some(room);
+        guard
+    }
 }
 
 impl InFlight {
@@ -34,6 +47,7 @@ impl InFlight {
             map: self.clone(),
             entry,
             since,
+            room: None,
         })
     }
 

@@ -18,6 +18,7 @@ use super::in_flight::{Guard, InFlight};
 use super::lease::Lease;
 use super::persist::persist;
 use super::pod::Pod;
+use super::registry;
 use super::settler::Finished;
 use crate::domain::ids::{StreamId, SubscriptionId};
 use crate::store::Partition;
@@ -88,17 +89,21 @@ impl Lane {
     pub async fn start(self: &Arc<Self>, admitted: Vec<Admitted>) {
         for Admitted { stream, entry, guard } in admitted {
             let (room, share) = match stream {
-                Stream::Events => (&self.events, share(&entry)),
+                Stream::Events => (&self.events, self.share(&entry)),
                 Stream::Redeliveries => (&self.drains, 1),
             };
-            let room = Arc::clone(room).acquire_many_owned(share).await.ok();
-            let lane = Arc::clone(self);
+            let room = tokio::select! {
+                room = Arc::clone(room).acquire_many_owned(share) => room,
+                // What is not started stays pending: peers take it over when this worker leaves.
+                () = self.pod.quiet.cancelled() => return,
+            };
+            let Ok(room) = room else { return };
+            let (lane, guard) = (Arc::clone(self), guard.with_room(room));
             self.pod.tasks.spawn(async move {
                 match stream {
                     Stream::Events => process(&lane, entry, guard).await,
                     Stream::Redeliveries => redeliver(&lane, entry, guard).await,
                 }
-                drop(room);
             });
         }
     }
@@ -108,8 +113,31 @@ impl Lane {
     pub async fn admit(self: &Arc<Self>, entries: Vec<(Stream, Entry)>, since: Instant) -> usize {
         let admitted = self.enter(entries.into_iter(), since);
         let count = admitted.len();
+        self.refresh_views(&admitted).await;
         self.start(admitted).await;
         count
+    }
+
+    /// Brings two views up to date before any of these events is sent: who is behind, so that nothing overtakes
+    /// what is parked, and who subscribed, so that a change counts from the next event on.
+    pub async fn refresh_views(&self, admitted: &[Admitted]) {
+        if admitted.iter().all(|admitted| admitted.stream != Stream::Events) {
+            return;
+        }
+        persist("reading who is behind and who subscribed", &self.partition, || async {
+            let views = (self.behind.refresh(&self.partition), registry::step(&self.pod));
+            let (behind, subscriptions) = tokio::join!(views.0, views.1);
+            behind.and(subscriptions)
+        })
+        .await;
+    }
+
+    /// An event takes one share of the room for every 8 KiB, so that large ones do not fill the memory; one that
+    /// is larger than the whole room takes all of it.
+    fn share(&self, entry: &Entry) -> u32 {
+        let bytes: usize = entry.fields.iter().map(|(_, value)| value.len()).sum();
+        let shares = bytes.div_ceil(8 << 10).clamp(1, self.pod.config.worker.max_events);
+        u32::try_from(shares).unwrap_or(u32::MAX)
     }
 
     /// Asks for a sweep: a reply may have been lost.
@@ -154,28 +182,18 @@ pub struct Admitted {
     guard: Guard,
 }
 
-/// An event takes one share of the room for every 8 KiB, so that large ones do not fill the memory.
-fn share(entry: &Entry) -> u32 {
-    let bytes: usize = entry.fields.iter().map(|(_, value)| value.len()).sum();
-    u32::try_from(bytes.div_ceil(8 << 10)).unwrap_or(u32::MAX).clamp(1, 256)
-}
-
 /// Processes an event. Should that panic, the event itself is the likely cause: it becomes a dead letter, to be
 /// replayed once that is mended.
 async fn process(lane: &Arc<Lane>, entry: Entry, guard: Guard) {
     let (stream, id) = (Stream::Events, entry.id);
-    let settlement = Settlement::rejected(&entry, "the worker panicked while it processed this event");
-    if AssertUnwindSafe(direct::process(lane, entry, guard))
+    if AssertUnwindSafe(direct::process(lane, entry.clone(), guard))
         .catch_unwind()
         .await
         .is_err()
         && let Some(guard) = lane.in_flight.enter(stream, id, Instant::now())
     {
-        lane.settle(Finished {
-            settlement,
-            failing: Vec::new(),
-            guard,
-        });
+        let settlement = Settlement::rejected(&entry, "the worker panicked while it processed this event");
+        lane.settle(Finished::new(settlement, guard));
     }
 }
 

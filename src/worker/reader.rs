@@ -11,14 +11,15 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::lane::Lane;
-use super::persist::{mend, persist};
-use super::registry;
+use super::persist::mend;
 use crate::store::StoreError;
 use crate::store::events::{Entry, Reader, Stream};
 use crate::telemetry::metrics;
 
 /// A read is to bring about this many bytes, so that a few large events do not fill the memory.
 const READ_BYTES: usize = 4 << 20;
+/// The first read, before it is known how large events are.
+const FIRST_READ: usize = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -76,18 +77,8 @@ async fn step(lane: &Arc<Lane>, reader: &Reader, size: &mut ReadSize) -> Result<
     }
     size.saw(&entries);
     let admitted = lane.enter(entries.into_iter().map(|entry| (reader.stream(), entry)), since);
-    if reader.stream() == Stream::Events {
-        persist("reading who is behind", &lane.partition, || prepare(lane)).await;
-    }
+    lane.refresh_views(&admitted).await;
     lane.start(admitted).await;
-    Ok(())
-}
-
-/// What must be as new as the events themselves: who is behind, and who wants events at all.
-async fn prepare(lane: &Lane) -> Result<(), StoreError> {
-    let (behind, subscriptions) = tokio::join!(lane.behind.refresh(&lane.partition), registry::step(&lane.pod));
-    behind?;
-    subscriptions?;
     Ok(())
 }
 
@@ -95,10 +86,11 @@ async fn has_room(room: &Semaphore) {
     drop(room.acquire().await);
 }
 
-/// How many entries to read at once: fewer when events are large.
+/// How many entries to read at once: fewer when events are large, and few until it is known how large they are.
 struct ReadSize {
     most: usize,
     mean_bytes: usize,
+    last: usize,
 }
 
 impl ReadSize {
@@ -106,11 +98,14 @@ impl ReadSize {
         Self {
             most: most.max(1),
             mean_bytes: 1024,
+            last: FIRST_READ,
         }
     }
 
     fn next(&self) -> usize {
-        (READ_BYTES / self.mean_bytes.max(1)).clamp(1, self.most)
+        (READ_BYTES / self.mean_bytes.max(1))
+            .min(2 * self.last)
+            .clamp(1, self.most)
     }
 
     fn saw(&mut self, entries: &[Entry]) {
@@ -120,6 +115,7 @@ impl ReadSize {
             .map(|(_, value)| value.len())
             .sum();
         let mean = bytes / entries.len().max(1);
+        self.last = self.next().max(FIRST_READ);
         self.mean_bytes = if mean > self.mean_bytes {
             mean
         } else {
@@ -142,6 +138,8 @@ mod tests {
             fields: vec![("event".to_owned(), Bytes::from(vec![0; bytes]))],
         };
         let mut size = ReadSize::new(512);
+        assert_eq!(size.next(), 16);
+        (0..10).for_each(|_| size.saw(&[entry(700)]));
         assert_eq!(size.next(), 512);
         size.saw(&[entry(1 << 20), entry(1 << 20)]);
         assert_eq!(size.next(), 4);

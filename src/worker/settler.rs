@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::behind::Failing;
+use super::ends;
 use super::in_flight::Guard;
 use super::lane::Lane;
 use super::persist::persist;
@@ -27,6 +28,18 @@ pub struct Finished {
     pub failing: Vec<Failing>,
     /// Keeps the event in the in-flight map.
     pub guard: Guard,
+}
+
+impl Finished {
+    /// An event of which nothing failed.
+    #[must_use]
+    pub fn new(settlement: Settlement, guard: Guard) -> Self {
+        Self {
+            settlement,
+            failing: Vec::new(),
+            guard,
+        }
+    }
 }
 
 /// Runs until the lane is dropped and everything is settled.
@@ -57,14 +70,9 @@ pub async fn step(lane: &Lane, batch: Vec<Finished>) {
             .flat_map(|settlement| &settlement.outcomes)
             .find(|outcome| outcome.subscription == *id && !outcome.error.is_empty())
             .map_or("", |outcome| outcome.error.as_str());
-        let destination = pod
-            .catalog()
-            .get(id)
-            .map(|known| known.subscription.shown_destination());
-        warn!(
-            subscription = %id, destination, error,
-            "subscriber unavailable: its deliveries are parked and it is probed once per wait period"
-        );
+        if let Some(known) = pod.catalog().get(id) {
+            ends::unavailable(&known.subscription, error);
+        }
     }
     for (failing, guard) in rest {
         failing.into_iter().for_each(Failing::settled);

@@ -1,7 +1,7 @@
 -- A parked delivery was refused (3xx, 4xx), or failed while others around it succeeded: it gets a due time of
 -- its own, or becomes a dead letter; nobody is held up.
 -- In:  ARGV redelivery, subscription, worker, member, wait in ms, refusals of this delivery that bury it,
---      refusals in a row that make the subscription unavailable, error
+--      refusals in a row that make the subscription unavailable (0: others succeeded around it), error
 -- Out: ['due' | 'buried' | 'unavailable' | 'gone' | 'lost', 1 when this closed the circuit]
 --      'unavailable' changed nothing but the count: the caller goes on as after a failure.
 -- Keeps: 2, 3.
@@ -13,7 +13,7 @@ expect_subscription(s)
 if not mine(REDELIVERIES, id, worker) then return { 'lost', 0 } end
 if not redis.call('ZSCORE', retry(s), member) then return { 'gone', 0 } end
 unlock()
-if add(circuit(s), 'refusals', 1) >= opens_after then return { 'unavailable', 0 } end
+if opens_after > 0 and add(circuit(s), 'refusals', 1) >= opens_after then return { 'unavailable', 0 } end
 
 local _, refusals = note_try(s, member, true, err)
 local answer = 'due'

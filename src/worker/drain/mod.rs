@@ -13,18 +13,21 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::info;
 
-use self::post::{Posted, post};
+use self::post::{Posted, Sent, post};
 use super::catalog::Subscriber;
+use super::ends;
 use super::lane::{ALONE_FROM, Lane, POISON_FROM};
 use super::persist::persist;
 use super::registry;
 use crate::domain::ids::{Member, StreamId, SubscriptionId};
 use crate::domain::limit::Limit;
+use crate::domain::subscription::Subscription;
 use crate::domain::verdict::{Answer, Judgement};
 use crate::store::drain::{Delivered, Fetched, Finished, Parked, Redelivery};
 use crate::telemetry::labels::DeliveryResult;
@@ -90,16 +93,29 @@ struct Drain {
     fetch: Option<Call<(Instant, Fetched)>>,
     /// Nothing was due at the last fetch.
     exhausted: bool,
+    /// Mean size of what was fetched last.
+    mean_bytes: usize,
     /// A probe is out; inside, the delivery that was passed over for it and the answer it kept getting.
     probing: Option<Option<(Member, u16)>>,
     /// Failures since the last good state, by the order in which they were started.
-    failures: Vec<(u64, Member, Answer)>,
+    failures: Vec<Sent>,
+    /// Who answered 410.
+    gone: Option<Arc<Subscription>>,
     started: u64,
     last_success: u64,
     failed_before: u32,
     ending: Option<Ending>,
     /// Send one delivery only: this entry is suspected of killing workers.
     single: bool,
+}
+
+/// Whether a refusal counts among those in a row that make a subscription unavailable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Streak {
+    /// The subscriber refused, and nothing is known of the others.
+    Counts,
+    /// Others succeeded around it.
+    Ignores,
 }
 
 /// Why nothing new is started any more.
@@ -136,8 +152,10 @@ impl Drain {
             report: None,
             fetch: None,
             exhausted: false,
+            mean_bytes: 1024,
             probing: None,
             failures: Vec::new(),
+            gone: None,
             started: 0,
             last_success: 0,
             failed_before: 0,
@@ -153,6 +171,9 @@ impl Drain {
             self.start_posts();
             self.start_report();
             self.start_fetch();
+            if quiet.is_cancelled() {
+                self.ending.get_or_insert(Ending::Leaving);
+            }
             if self.is_idle() {
                 if self.rest().await {
                     return;
@@ -186,9 +207,13 @@ impl Drain {
     /// so slow probes can't starve a subscriber that is back.
     fn start_posts(&mut self) {
         let at_once = if self.single { 1 } else { self.ramp.get() as usize };
-        while !self.stopping() && self.posts.len() < at_once {
+        if self.stopping() {
+            return;
+        }
+        self.renew();
+        while self.posts.len() < at_once {
             let Some(next) = self.ready.front() else { return };
-            let bytes = next.body.as_ref().map_or(0, bytes::Bytes::len);
+            let bytes = next.body.as_ref().map_or(0, Bytes::len);
             let share = self.lane.pod.slots.try_take(bytes);
             if share.is_none() && !self.posts.is_empty() {
                 return;
@@ -213,6 +238,22 @@ impl Drain {
         }
     }
 
+    /// Takes the subscription as it is now; what was fetched for one that has been suspended or removed since
+    /// is not sent any more.
+    fn renew(&mut self) {
+        let known = self.lane.pod.catalog().get(&self.redelivery.subscription).cloned();
+        let serves = known.as_ref().is_some_and(|now| !now.subscription.is_suspended());
+        if let Some(now) = known {
+            self.subscriber = now;
+        }
+        if !serves && !self.ready.is_empty() {
+            for parked in self.ready.drain(..) {
+                self.held.remove(&parked.member);
+            }
+            self.probing = None;
+        }
+    }
+
     fn start_report(&mut self) {
         if self.report.is_some() || self.answered.is_empty() {
             return;
@@ -232,9 +273,6 @@ impl Drain {
         let enough = self.ready.len() >= self.ramp.get() as usize || (self.single && self.started > 0);
         if self.fetch.is_some() || self.exhausted || self.stopping() || self.probing.is_some() || enough {
             return;
-        }
-        if let Some(newer) = self.lane.pod.catalog().get(&self.redelivery.subscription) {
-            self.subscriber = Arc::clone(newer);
         }
         let held: Vec<Member> = self.held.iter().copied().collect();
         let most = if self.single { 1 } else { self.room(held.len()) };
@@ -257,13 +295,8 @@ impl Drain {
 
     /// How many more to fetch: twice the ramp, within the bounds of number and bytes.
     fn room(&self, held: usize) -> usize {
-        let (count, bytes) = self.ready.iter().fold((1, 1024), |(count, bytes), parked| {
-            (count + 1, bytes + parked.body.as_ref().map_or(0, bytes::Bytes::len))
-        });
-        let by_bytes = (MOST_BYTES / (bytes / count).max(1)).max(1);
-        (2 * self.ramp.get() as usize)
-            .min(by_bytes)
-            .min(MOST.saturating_sub(held))
+        let by_bytes = (MOST_BYTES / self.mean_bytes.max(1)).clamp(1, MOST);
+        (2 * self.ramp.get() as usize).min(by_bytes.saturating_sub(held))
     }
 
     fn fetched(&mut self, (since, fetched): (Instant, Fetched)) {
@@ -280,8 +313,13 @@ impl Drain {
                 parked,
             } => {
                 self.failed_before = failures;
-                self.ramp
-                    .set_most((self.subscriber.max_in_flight * workers.max(1)).min(MOST as u32));
+                self.ramp.set_most(self.most_at_once(workers));
+                let bytes: usize = parked
+                    .iter()
+                    .filter_map(|parked| parked.body.as_ref())
+                    .map(Bytes::len)
+                    .sum();
+                self.mean_bytes = bytes / parked.len().max(1);
                 if probe {
                     self.probing = Some(suspect);
                 }
@@ -291,31 +329,44 @@ impl Drain {
         }
     }
 
+    /// The drain alone serves the subscription now, so it may use the limit of all live workers together; a limit
+    /// of one asks for strict order and stays one.
+    fn most_at_once(&self, workers: u32) -> u32 {
+        match self.subscriber.max_in_flight {
+            1 => 1,
+            limit => limit.saturating_mul(workers.max(1)).min(MOST as u32),
+        }
+    }
+
     async fn posted(&mut self, posted: Posted) {
         if self.single {
             self.ending.get_or_insert(Ending::Leaving);
         }
-        let (order, member, answer) = match posted {
+        let sent = match posted {
             Posted::NotOurs => {
                 self.ending = Some(Ending::Over);
                 return;
             }
             Posted::Undeliverable { member, reason } => {
                 self.held.remove(&member);
+                self.probing = None;
                 self.bury(member, &reason).await;
                 return;
             }
-            Posted::Answered { order, member, answer } => (order, member, answer),
+            Posted::Answered(sent) => sent,
         };
-        match answer.judge() {
+        match sent.answer.judge() {
             Judgement::Delivered => {
                 self.ramp.succeeded();
-                self.last_success = self.last_success.max(order);
-                self.answered.push(member);
+                self.last_success = self.last_success.max(sent.order);
+                self.answered.push(sent.member);
             }
-            Judgement::Refused => self.refuse(member, &answer).await,
-            Judgement::Unavailable => self.failures.push((order, member, answer)),
-            Judgement::Gone => self.ending = Some(Ending::Gone),
+            Judgement::Refused => self.refuse(sent.member, &sent.answer, Streak::Counts).await,
+            Judgement::Unavailable => self.failures.push(sent),
+            Judgement::Gone => {
+                self.gone = Some(sent.to);
+                self.ending = Some(Ending::Gone);
+            }
         }
     }
 
@@ -334,14 +385,11 @@ impl Drain {
         }
         if let Some(suspect) = self.probing.take().flatten() {
             let (member, code) = suspect;
-            self.refuse(
-                member,
-                &Answer::Status {
-                    code,
-                    retry_after: None,
-                },
-            )
-            .await;
+            let answer = Answer::Status {
+                code,
+                retry_after: None,
+            };
+            self.refuse(member, &answer, Streak::Ignores).await;
         }
     }
 
@@ -350,7 +398,9 @@ impl Drain {
         match self.ending {
             Some(Ending::Over) => return true,
             Some(Ending::Gone) => {
-                super::ends::gone(&self.lane, &self.redelivery.subscription).await;
+                if let Some(gone) = &self.gone {
+                    ends::gone(&self.lane, gone).await;
+                }
                 self.finish().await;
                 return true;
             }
@@ -370,6 +420,7 @@ impl Drain {
         }
         match self.finish().await {
             Finished::More => {
+                self.held.clear();
                 self.exhausted = false;
                 false
             }
@@ -383,10 +434,11 @@ impl Drain {
         }
     }
 
-    /// Whether a delivery that was started after the first failure succeeded.
+    /// Whether a delivery that was started after the first failure succeeded, and nobody asked for a pause.
     fn went_on_after_failure(&self) -> bool {
-        let first = self.failures.iter().map(|(order, ..)| *order).min();
-        self.ending.is_none() && first.is_some_and(|first| self.last_success > first)
+        let first = self.failures.iter().map(|sent| sent.order).min();
+        let may_go_on = self.failures.iter().all(|sent| sent.answer.retry_after().is_none());
+        self.ending.is_none() && may_go_on && first.is_some_and(|first| self.last_success > first)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Sending one parked delivery.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -24,7 +26,17 @@ pub(super) enum Posted {
     /// There is nothing that could be sent.
     Undeliverable { member: Member, reason: String },
     /// It was sent.
-    Answered { order: u64, member: Member, answer: Answer },
+    Answered(Sent),
+}
+
+/// A delivery that was sent, and what came of it.
+pub(super) struct Sent {
+    /// Position among those that the drain started.
+    pub(super) order: u64,
+    pub(super) member: Member,
+    pub(super) answer: Answer,
+    /// The subscription as it was then.
+    pub(super) to: Arc<Subscription>,
 }
 
 /// Sends one parked delivery, if the redelivery, which was ours at `since`, still is.
@@ -56,7 +68,12 @@ pub(super) async fn post(
     };
     let number = parked.attempts.saturating_add(1);
     let answer = direct::attempt(lane, subscriber, &delivery, number, body, Path::Retry).await;
-    Posted::Answered { order, member, answer }
+    Posted::Answered(Sent {
+        order,
+        member,
+        answer,
+        to: Arc::clone(&subscriber.subscription),
+    })
 }
 
 /// The body to send: what the subscription's filter selects. When the filter was changed meanwhile and selects

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::{Drain, Ending};
+use super::post::Sent;
+use super::{Drain, Ending, Streak};
 use crate::domain::ids::Member;
 use crate::domain::subscription::Subscription;
 use crate::domain::verdict::Answer;
@@ -35,11 +36,14 @@ impl Drain {
     }
 
     /// A delivery was refused: it alone waits, unless everything is refused.
-    pub(super) async fn refuse(&mut self, member: Member, answer: &Answer) {
+    pub(super) async fn refuse(&mut self, member: Member, answer: &Answer, streak: Streak) {
         let policy = self.lane.pod.policy(&self.subscriber.subscription);
         let (wait, error) = (policy.wait(0, rand::random()), answer.describe());
         let (refused, closed) = persist("reporting a refusal", &self.lane.partition, || async {
-            let limits = self.lane.pod.refusal_limits();
+            let mut limits = self.lane.pod.refusal_limits();
+            if streak == Streak::Ignores {
+                limits.open_after = 0;
+            }
             self.lane
                 .partition
                 .refused(&self.redelivery, member, wait, limits, &error)
@@ -48,12 +52,17 @@ impl Drain {
         .await;
         match refused {
             RefusedAs::Unavailable => {
-                self.failures.push((self.started, member, answer.clone()));
+                self.failures.push(Sent {
+                    order: self.started,
+                    member,
+                    answer: answer.clone(),
+                    to: Arc::clone(&self.subscriber.subscription),
+                });
                 self.ending = Some(Ending::AllRefused);
                 return;
             }
             RefusedAs::Lost => self.ending = Some(Ending::Over),
-            RefusedAs::Buried => self.buried(member, &error),
+            RefusedAs::Buried => buried(&self.redelivery, member, &error),
             RefusedAs::Due | RefusedAs::Gone => {}
         }
         self.held.remove(&member);
@@ -71,22 +80,22 @@ impl Drain {
         self.held.clear();
         self.exhausted = false;
         self.ramp.restart();
-        for (_, member, answer) in failures {
-            if answer.status().is_some() {
-                self.refuse(member, &answer).await;
+        for Sent { member, answer, .. } in failures {
+            if answer.blames_delivery() {
+                self.refuse(member, &answer, Streak::Ignores).await;
             }
         }
     }
 
     /// The subscriber can't be reached: the redelivery ends, the next probe waits.
     pub(super) async fn fail(&mut self) {
-        self.failures.sort_by_key(|(order, ..)| *order);
-        let Some((_, member, answer)) = self.failures.first().cloned() else {
+        let Some(first) = self.failures.iter().min_by_key(|sent| sent.order) else {
             return;
         };
-        let subscription = Arc::clone(&self.subscriber.subscription);
+        let (member, answer, subscription) = (first.member, &first.answer, Arc::clone(&first.to));
         let policy = self.lane.pod.policy(&subscription);
         let moved = destination_moved(&self.lane, &subscription).await;
+        let floors = self.failures.iter().map(|sent| policy.floor(sent.answer.retry_after()));
         let failure = Failure {
             member,
             wait: if moved {
@@ -97,9 +106,9 @@ impl Drain {
             floor: if moved {
                 Duration::ZERO
             } else {
-                policy.floor(answer.retry_after())
+                floors.max().unwrap_or_default()
             },
-            status: answer.status(),
+            status: answer.status().filter(|_| answer.suspects_delivery()),
             max_attempts: policy.attempts_of_a_delivery(),
             error: answer.describe(),
         };
@@ -111,34 +120,25 @@ impl Drain {
             return;
         }
         if failed.opened {
-            warn!(
-                subscription = %subscription.id, destination = subscription.shown_destination(), error = failure.error,
-                "subscriber unavailable: its deliveries are parked and it is probed once per wait period"
-            );
+            ends::unavailable(&subscription, &failure.error);
         }
         if failed.buried {
-            self.buried(member, &failure.error);
+            buried(&self.redelivery, member, &failure.error);
         }
         ends::after_attempts(&self.lane, &subscription, failed.attempts).await;
     }
 
     /// A delivery that can't be sent at all becomes a dead letter.
     pub(super) async fn bury(&mut self, member: Member, reason: &str) {
-        let buried = persist("keeping a dead letter", &self.lane.partition, || {
+        let done = persist("keeping a dead letter", &self.lane.partition, || {
             self.lane
                 .partition
                 .bury(&self.redelivery, member, "undeliverable", reason)
         })
         .await;
-        if buried {
-            self.buried(member, reason);
+        if done {
+            buried(&self.redelivery, member, reason);
         }
-    }
-
-    fn buried(&self, member: Member, error: &str) {
-        metrics::deliveries(DeliveryResult::DeadLettered, 1);
-        let subscription = &self.redelivery.subscription;
-        warn!(%subscription, event = %member.0, error, "delivery given up: kept as a dead letter");
     }
 
     pub(super) async fn finish(&mut self) -> Finished {
@@ -184,19 +184,24 @@ pub(super) async fn bury_oldest(lane: &Lane, redelivery: &Redelivery) {
         && let Some(oldest) = parked.first()
     {
         let reason = "its workers died while they processed it alone";
-        let buried = persist("keeping a dead letter", &lane.partition, || {
+        let done = persist("keeping a dead letter", &lane.partition, || {
             lane.partition.bury(redelivery, oldest.member, "poison", reason)
         })
         .await;
-        if buried {
-            metrics::deliveries(DeliveryResult::DeadLettered, 1);
-            warn!(subscription = %redelivery.subscription, event = %oldest.member.0, reason, "kept as a dead letter");
+        if done {
+            buried(redelivery, oldest.member, reason);
         }
     }
     persist("giving a drain back", &lane.partition, || {
         lane.partition.leave_drain(redelivery)
     })
     .await;
+}
+
+fn buried(redelivery: &Redelivery, member: Member, error: &str) {
+    metrics::deliveries(DeliveryResult::DeadLettered, 1);
+    let subscription = &redelivery.subscription;
+    warn!(%subscription, event = %member.0, error, "delivery given up: kept as a dead letter");
 }
 
 async fn fetch_one(lane: &Lane, redelivery: &Redelivery) -> Fetched {
