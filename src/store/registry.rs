@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use fred::prelude::*;
 use rand::Rng;
@@ -199,10 +198,9 @@ impl Store {
             let (version, json): (Option<u64>, Option<String>) =
                 measured("HMGET", client.hmget(&key, vec![VERSION_FIELD, id.as_str()])).await?;
             let version = version.unwrap_or(0);
-            let next = next_version(version);
             let known = json.map(|json| read(id, &json)).transpose()?;
             let changed = edit(known)?.map(|mut subscription| {
-                subscription.version = next;
+                subscription.version = version + 1;
                 subscription
             });
             let json = match &changed {
@@ -210,8 +208,11 @@ impl Store {
                     .map_err(|error| StoreError::answer("a subscription that can be written", &error))?,
                 None => String::new(),
             };
-            let number = |version: u64| Value::from(i64::try_from(version).unwrap_or(i64::MAX));
-            let args = vec![number(version), id.as_str().into(), json.into(), number(next)];
+            let args: Vec<Value> = vec![
+                version.try_into().unwrap_or(Value::Null),
+                id.as_str().into(),
+                json.into(),
+            ];
             let written: i64 = measured(
                 "register",
                 REGISTER.evalsha_with_reload(client, vec![key.as_str()], args),
@@ -233,16 +234,4 @@ fn read(id: &SubscriptionId, json: &str) -> Result<Subscription, StoreError> {
         id: id.clone(),
         problem: error.to_string(),
     })
-}
-
-/// Versions begin at the time in ms rather than at 1: a registry that was flushed and filled anew never looks like
-/// the one before it.
-fn next_version(version: u64) -> u64 {
-    if version > 0 {
-        return version + 1;
-    }
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(1)
 }

@@ -1,15 +1,20 @@
 -- Stores, replaces or deletes a subscription if the registry is still at the version that the writer read.
--- In:  KEYS registry hash; ARGV expected version, subscription id, its JSON or '' to delete, the new version
--- Out: 1, or -1 when somebody else wrote first
+-- In:  KEYS registry hash; ARGV expected version, subscription id, its JSON or '' to delete
+-- Out: the new version, or -1 when somebody else wrote first or the registry has just begun: read it again
+-- Versions begin with the clock: after a flush a new registry must never look like the old one unchanged.
 -- Runs at the memory limit: the first write is a no-op HDEL.
 
-local version = tonumber(redis.call('HGET', KEYS[1], ':version') or '0')
-if version ~= tonumber(ARGV[1]) then return -1 end
+local version = redis.call('HGET', KEYS[1], ':version')
+if version and tonumber(version) ~= tonumber(ARGV[1]) then return -1 end
 redis.call('HDEL', KEYS[1], ':unlock')
+if not version then
+  local clock = redis.call('TIME')
+  redis.call('HSET', KEYS[1], ':version', string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000)))
+  return -1
+end
 if ARGV[3] == '' then
   redis.call('HDEL', KEYS[1], ARGV[2])
 else
   redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
 end
-redis.call('HSET', KEYS[1], ':version', ARGV[4])
-return 1
+return redis.call('HINCRBY', KEYS[1], ':version', 1)

@@ -130,6 +130,9 @@ async fn a_pod_that_has_not_noticed_parks_nothing_for_a_removed_one() {
     let settings = [
         ("HOLDFAST_WORKER__REGISTRY_REFRESH", "1h"),
         ("HOLDFAST_DELIVERY__DIRECT_WAIT", "1h"),
+        // What was parked would stay, for no drain would find it out.
+        ("HOLDFAST_RETRY__DELAY", "10m"),
+        ("HOLDFAST_RETRY__MAX_DELAY", "1h"),
     ];
     let mut deployment = Deployment::start(0, &[]).await;
     let (gone, kept) = (
