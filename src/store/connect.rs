@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::error::{StoreError, masked};
 use super::link::Link;
+use super::outage::Outage;
 use super::target::target;
 use crate::config;
 
@@ -55,6 +56,7 @@ struct Shared {
     next: AtomicUsize,
     tasks: TaskTracker,
     closing: CancellationToken,
+    outage: Arc<Outage>,
 }
 
 /// Everything needed to make one more client.
@@ -90,6 +92,7 @@ impl Connection {
             next: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
+            outage: Arc::default(),
         }));
         for (number, client) in connection.0.pool.iter().enumerate() {
             let name = format!("{}-{number}", settings.prefix);
@@ -169,6 +172,7 @@ impl Connection {
             url: self.0.settings.url.clone(),
             pulse: self.0.settings.command_timeout,
             closing: self.0.closing.child_token(),
+            outage: Arc::clone(&self.0.outage),
         };
         if self.0.settings.first == FirstConnect::KeepTrying {
             link.start(&self.0.tasks);

@@ -41,6 +41,8 @@ pub struct Parked {
     pub body: Option<Bytes>,
     /// How often it was tried.
     pub attempts: u32,
+    /// How often it was refused, or failed while others succeeded.
+    pub refusals: u32,
 }
 
 /// What a drain may send.
@@ -60,8 +62,8 @@ pub enum Fetched {
         failures: u32,
         /// Live workers, whose limits the drain may use together.
         workers: u32,
-        /// The oldest delivery, passed over because it kept getting this same answer.
-        suspect: Option<(Member, u16)>,
+        /// The oldest deliveries, passed over for the probe because the first of them keeps getting the same answer.
+        suspects: Vec<Member>,
         /// Oldest first.
         parked: Vec<Parked>,
     },
@@ -301,13 +303,12 @@ impl Partition {
     }
 }
 
-/// `[failures, live workers, suspect or '', its answer or '', [member, body, tries]…]`
+/// `[failures, live workers, [members passed over], [member, body, tries]…]`
 fn due(probe: bool, mut answer: impl Iterator<Item = Value>) -> Result<Fetched, StoreError> {
     let mut next = || answer.next().unwrap_or(Value::Null);
     let failures = convert(next())?;
     let workers = convert(next())?;
-    let suspect: String = convert(next())?;
-    let status: String = convert(next())?;
+    let suspects: Vec<String> = convert(next())?;
     let mut parked = Vec::new();
     for row in answer {
         let mut row = array(row)?.into_iter();
@@ -315,21 +316,26 @@ fn due(probe: bool, mut answer: impl Iterator<Item = Value>) -> Result<Fetched, 
         let member: String = convert(cell())?;
         let body: Option<Bytes> = convert(cell())?;
         let tries: Option<String> = convert(cell())?;
+        let count = |at| {
+            tries
+                .as_ref()
+                .and_then(|tries| tries.split(' ').nth(at)?.parse().ok())
+                .unwrap_or(0)
+        };
         parked.push(Parked {
             member: member
                 .parse()
                 .map_err(|error| StoreError::answer("a member of a retry queue", &error))?,
             body,
-            attempts: tries
-                .and_then(|tries| tries.split(' ').next()?.parse().ok())
-                .unwrap_or(0),
+            attempts: count(0),
+            refusals: count(1),
         });
     }
     Ok(Fetched::Due {
         probe,
         failures,
         workers,
-        suspect: suspect.parse().ok().zip(status.parse().ok()),
+        suspects: suspects.iter().filter_map(|member| member.parse().ok()).collect(),
         parked,
     })
 }

@@ -5,7 +5,8 @@
 //! being written. Either way it is started afresh. Losing and finding the server is logged once each.
 //! Keeps invariant 10: a restarted Redis is reconnected to for ever.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use fred::clients::Client;
 use fred::error::{Error as RedisError, ErrorKind};
@@ -17,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use super::outage::Outage;
+
 /// Pause before a client whose task ended is started again.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 /// How long a client may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
-/// How often an outage that goes on is logged.
-const REMINDER: Duration = Duration::from_secs(30);
 
 /// One client and what keeps it alive.
 pub(super) struct Link {
@@ -34,6 +35,8 @@ pub(super) struct Link {
     /// How long the server may take for a sign of life, asked for every other such period.
     pub(super) pulse: Duration,
     pub(super) closing: CancellationToken,
+    /// Shared by all clients of a connection, so that an outage is said once.
+    pub(super) outage: Arc<Outage>,
 }
 
 impl Link {
@@ -106,18 +109,16 @@ impl Link {
     /// Logs outages and names each new connection.
     fn watch(&self) -> impl Future<Output = ()> + Send + use<> {
         let (client, name, url) = (self.client.clone(), self.name.clone(), self.url.clone());
-        let closing = self.closing.clone();
+        let (closing, outage) = (self.closing.clone(), Arc::clone(&self.outage));
         let (mut errors, mut connections) = (client.error_rx(), client.reconnect_rx());
         async move {
-            let mut outage: Option<Outage> = None;
             loop {
                 tokio::select! {
                     () = closing.cancelled() => return,
                     connected = connections.recv() => match connected {
                         Ok(server) => {
-                            if let Some(outage) = outage.take() {
-                                let seconds = outage.since.elapsed().as_secs_f32();
-                                info!(client = %name, %url, seconds, "connected to Redis again");
+                            if let Some(outage) = outage.end() {
+                                info!(%url, seconds = outage.as_secs_f32(), "connected to Redis again");
                             }
                             introduce(&client, &name, server).await;
                         }
@@ -125,37 +126,14 @@ impl Link {
                         Err(RecvError::Closed) => return,
                     },
                     error = errors.recv() => match error {
-                        Ok((error, _)) => Outage::note(&mut outage, &name, &url, &error),
+                        Ok((error, _)) => if outage.begin() {
+                            warn!(%url, %error, "no connection to Redis; trying again until there is one");
+                        },
                         Err(RecvError::Lagged(_)) => {}
                         Err(RecvError::Closed) => return,
                     },
                 }
             }
-        }
-    }
-}
-
-/// A time without a connection.
-struct Outage {
-    since: Instant,
-    said: Instant,
-}
-
-impl Outage {
-    /// Logs the first error of an outage, and a reminder now and then.
-    fn note(outage: &mut Option<Self>, client: &str, url: &str, error: &RedisError) {
-        let now = Instant::now();
-        match outage {
-            None => {
-                warn!(%client, %url, %error, "no connection to Redis; trying again until there is one");
-                *outage = Some(Self { since: now, said: now });
-            }
-            Some(outage) if now.duration_since(outage.said) >= REMINDER => {
-                let seconds = outage.since.elapsed().as_secs();
-                warn!(%client, %url, %error, seconds, "still no connection to Redis");
-                outage.said = now;
-            }
-            Some(_) => {}
         }
     }
 }

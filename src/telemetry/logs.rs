@@ -65,7 +65,14 @@ fn directives(text: &str) -> Result<Targets, LogError> {
         }
     }
     let spaceless: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    Ok(spaceless.parse()?)
+    let targets: Targets = spaceless.parse()?;
+    // The Redis client repeats for each connection what is said once here.
+    let quiet = targets.default_level().is_some_and(|level| level <= LevelFilter::INFO) && !spaceless.contains("fred");
+    Ok(if quiet {
+        targets.with_target("fred", LevelFilter::OFF)
+    } else {
+        targets
+    })
 }
 
 #[cfg(test)]

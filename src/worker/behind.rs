@@ -45,6 +45,11 @@ impl Behind {
         view.fetched.contains(id.as_str()) || view.failing.contains_key(id)
     }
 
+    /// A settlement opened the circuit: what this pod still holds is parked, too.
+    pub fn opened(&self, id: &SubscriptionId) {
+        self.lock().fetched.insert(id.as_str().to_owned());
+    }
+
     /// A delivery failed: while the mark is held the subscription counts as behind here.
     #[must_use]
     pub fn failing(&self, id: &SubscriptionId) -> Failing {
@@ -70,7 +75,7 @@ pub struct Failing {
 impl Failing {
     /// The failure has been settled: from now on Redis says that the subscription is behind, until the next fetch.
     pub fn settled(self) {
-        self.behind.lock().fetched.insert(self.id.as_str().to_owned());
+        self.behind.opened(&self.id);
     }
 }
 

@@ -167,8 +167,10 @@ fn judged(lane: &Lane, subscriber: &Subscriber, answer: &Answer) -> Outcome {
     let verdict = match answer.judge() {
         Judgement::Delivered => Verdict::Delivered,
         Judgement::Refused => Verdict::Refused,
-        Judgement::Unavailable | Judgement::Gone if policy.attempts_of_a_delivery() == 1 => Verdict::GivenUp,
-        Judgement::Unavailable | Judgement::Gone => Verdict::Unavailable,
+        Judgement::Unavailable if policy.attempts_of_a_delivery() == 1 => Verdict::GivenUp,
+        Judgement::Unavailable => Verdict::Unavailable,
+        // It has just been suspended: kept, never tried.
+        Judgement::Gone => Verdict::Behind,
     };
     Outcome {
         subscription: subscription.id.clone(),

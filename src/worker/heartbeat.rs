@@ -21,6 +21,7 @@ pub async fn run(lane: Arc<Lane>) {
         let result = step(&lane).await;
         if let Err(error) = &result
             && !failing
+            && !error.is_disconnected()
         {
             warn!(partition = lane.partition.index, %error, "heartbeat failed; nothing is sent on a guess meanwhile");
         }

@@ -35,7 +35,8 @@ where
             Err(error) => error,
         };
         if error.is_transient() || error.is_no_group() {
-            if partition.outage.begin() {
+            // A lost connection is said by whoever keeps it.
+            if !error.is_disconnected() && partition.outage.begin() {
                 warn!(what, partition = partition.index, %error, "Redis can't be used; going on until it works");
             }
         } else if !std::mem::replace(&mut said, true) {

@@ -39,7 +39,7 @@ pub async fn run(lane: Arc<Lane>, reader: Reader) {
                 pause = FIRST_PAUSE;
             }
             Err(error) => {
-                if !failing {
+                if !failing && !error.is_disconnected() {
                     warn!(stream = ?reader.stream(), partition = lane.partition.index, %error, "reading failed");
                 }
                 failing = true;

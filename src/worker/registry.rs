@@ -16,6 +16,7 @@ pub async fn run(pod: Arc<Pod>) {
         let result = step(&pod).await;
         if let Err(error) = &result
             && !failing
+            && !error.is_disconnected()
         {
             warn!(%error, "the subscriptions can't be read; those known stay in force");
         }

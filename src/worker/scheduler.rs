@@ -24,7 +24,7 @@ pub async fn run(lane: Arc<Lane>) {
                 sleep
             }
             Err(error) => {
-                if !failing {
+                if !failing && !error.is_disconnected() {
                     warn!(partition = lane.partition.index, %error, "re-injecting failed; going on");
                 }
                 failing = true;

@@ -87,6 +87,7 @@ async fn settle_patiently(lane: &Lane, batch: Vec<Finished>) {
 /// Counts and says what became of a batch, and lets its events go.
 fn done(lane: &Lane, batch: Vec<Finished>, settled: &Settled) {
     for id in &settled.opened {
+        lane.behind.opened(id);
         let error = batch
             .iter()
             .flat_map(|finished| &finished.settlement.outcomes)

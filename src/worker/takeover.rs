@@ -19,6 +19,9 @@ use crate::telemetry::metrics;
 /// Entries taken over in one call, per stream.
 const CLAIM: usize = 64;
 
+/// Stands for the score of a worker that never had a heartbeat.
+const NO_HEARTBEAT: f64 = -1.0;
+
 /// What this worker has seen of its peers: the last heartbeat and since when it has not moved.
 #[derive(Debug, Default)]
 pub struct Watch {
@@ -94,7 +97,7 @@ async fn find_silent_consumers(lane: &Lane, watch: &mut Watch, peers: &[(String,
     for name in lane.partition.consumers().await? {
         if name != *me && !peers.iter().any(|(peer, _)| *peer == name) {
             lane.partition
-                .claim(me, &name, 0.0, lane.pod.dead_after(), CLAIM)
+                .claim(me, &name, NO_HEARTBEAT, lane.pod.dead_after(), CLAIM)
                 .await?;
         }
     }

@@ -1,5 +1,6 @@
 -- Takes over the entries of a worker that is dead or left.
--- In:  ARGV me, the dead worker, the heartbeat score that was observed, dead-after in ms, most entries per stream
+-- In:  ARGV me, the dead worker, the heartbeat score that was observed (-1 for none), dead-after in ms, most
+--      entries per stream
 -- Out: ['watch'] it had no heartbeat, one was made | ['alive'] | ['claimed', 1 when nothing is left of it,
 --      entries that were gone from their stream, [stream key, id, times it was claimed + 1, fields]…]
 -- Keeps: 1, 7, 11. A count rises past 3 only for an entry that was processed alone when its worker died, not
@@ -11,6 +12,7 @@ expect_partition()
 local score = redis.call('ZSCORE', WORKERS, dead)
 unlock()
 if not score then
+  if observed >= 0 then return { 'alive' } end
   redis.call('ZADD', WORKERS, 'NX', int(now), dead)
   return { 'watch' }
 end

@@ -13,17 +13,21 @@ expect_subscription(s)
 if not mine(REDELIVERIES, id, worker) then return { 'lost', 0, -1, 0, 0 } end
 done(s, id)
 
--- Three equal answers to the oldest make it a suspect; a probe of the following one that fails too clears it.
+-- Equal answers to the oldest make it a suspect: then those behind it are probed, each one further, until one
+-- succeeds. At the end of the walk the oldest is probed again.
 local function suspect()
-  local c = redis.call('HMGET', circuit(s), 'suspect', 'answer', 'same')
+  local c = redis.call('HMGET', circuit(s), 'suspect', 'answer', 'same', 'skip')
+  local skip = math.max(1, number(c[4]))
   if status == '' then
-    redis.call('HDEL', circuit(s), 'suspect', 'answer', 'same')
+    redis.call('HDEL', circuit(s), 'suspect', 'answer', 'same', 'skip')
   elseif c[1] == member and c[2] == status then
     add(circuit(s), 'same', 1)
-  elseif c[1] and c[1] ~= member and number(c[3]) >= suspect_after then
-    redis.call('HSET', circuit(s), 'same', '0')
+    redis.call('HDEL', circuit(s), 'skip')
+  elseif c[1] and c[1] ~= member and number(c[3]) >= suspect_after and skip < WALK then
+    redis.call('HSET', circuit(s), 'skip', int(skip + 1))
   else
     redis.call('HSET', circuit(s), 'suspect', member, 'answer', status, 'same', '1')
+    redis.call('HDEL', circuit(s), 'skip')
   end
 end
 

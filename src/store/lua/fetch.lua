@@ -2,7 +2,8 @@
 -- In:  ARGV redelivery, subscription, worker, how many, dead-after in ms, equal answers that make the oldest
 --      a suspect, then the members that the drain holds
 -- Out: ['lost'] not ours | ['done'] ended here | ['empty'] nothing due beyond what is held |
---      ['probe' or 'drain', failures, live workers, suspect member or '', its answer or '', [member, body or false, tries or false]…]
+--      ['probe' or 'drain', failures, live workers, [members passed over for the probe],
+--       [member, body or false, tries or false]…]
 -- Keeps: 2, 5; the floor of Retry-After is never undercut.
 
 local id, s, worker = ARGV[1], ARGV[2], ARGV[3]
@@ -12,7 +13,7 @@ expect_subscription(s)
 if not mine(REDELIVERIES, id, worker) then return { 'lost' } end
 
 local c = redis.call('HMGET', circuit(s), 'entry', 'suspended', 'open', 'not_before', 'failures', 'suspect', 'same',
-  'answer')
+  'answer', 'skip')
 local entry, suspended, open, not_before = c[1], c[2], c[3], number(c[4])
 if entry ~= id or suspended or is_removed(s) then
   done(s, id)
@@ -26,7 +27,7 @@ end
 
 local held = {}
 for i = 7, #ARGV do held[ARGV[i]] = true end
-if open then most = 2 end
+if open then most = WALK + 1 end
 local due = redis.call('ZRANGEBYSCORE', retry(s), '-inf', int(now), 'LIMIT', 0, most + #ARGV - 6)
 local members = {}
 for _, member in ipairs(due) do
@@ -41,17 +42,18 @@ if #members == 0 then
   return { 'empty' }
 end
 
-local suspect = ''
+local suspects = {}
 if open then
-  if c[6] == members[1] and number(c[7]) >= suspect_after and members[2] then
-    suspect = members[1]
-    members = { members[2] }
-  else
-    members = { members[1] }
+  local probe = 1
+  if c[6] == members[1] and number(c[7]) >= suspect_after then
+    local skip = math.max(1, number(c[9]))
+    if members[skip + 1] then probe = skip + 1 end
   end
+  for i = 1, probe - 1 do suspects[i] = members[i] end
+  members = { members[probe] }
 end
 local live = redis.call('ZCOUNT', WORKERS, int(now - dead_after), '+inf')
-local answer = { open and 'probe' or 'drain', number(c[5]), live, suspect, c[8] or '' }
+local answer = { open and 'probe' or 'drain', number(c[5]), live, suspects }
 local bodies = redis.call('HMGET', BODIES, unpack(members))
 local tried = redis.call('HMGET', tries(s), unpack(members))
 for i, member in ipairs(members) do answer[#answer + 1] = { member, bodies[i], tried[i] } end

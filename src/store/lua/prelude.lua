@@ -9,6 +9,8 @@ local BODIES, REFS, LEDGER = base .. 'bodies', base .. 'refs', base .. 'ledger'
 local WAKEUPS, BEHIND, REMOVED = base .. 'wakeups', base .. 'behind', base .. 'removed'
 local WORKERS, ALONE = base .. 'workers', base .. 'alone'
 local GROUP = 'workers'
+-- How many of the oldest deliveries a probe passes over, at most, to find one that succeeds.
+local WALK = 32
 
 local function retry(s) return base .. 'retry:' .. s end
 local function tries(s) return base .. 'tries:' .. s end
@@ -102,7 +104,7 @@ end
 -- Closes the circuit after an answer; true when it was open before.
 local function close_circuit(s)
   local was = redis.call('HDEL', circuit(s), 'open') == 1
-  redis.call('HDEL', circuit(s), 'failures', 'not_before', 'suspect', 'answer', 'same')
+  redis.call('HDEL', circuit(s), 'failures', 'not_before', 'suspect', 'answer', 'same', 'skip')
   return was
 end
 local function floor_not_before(s, ms)

@@ -13,11 +13,19 @@ expect_subscription(s)
 if not mine(REDELIVERIES, id, worker) then return { 'lost', 0 } end
 if not redis.call('ZSCORE', retry(s), member) then return { 'gone', 0 } end
 unlock()
-if opens_after > 0 and add(circuit(s), 'refusals', 1) >= opens_after then return { 'unavailable', 0 } end
+
+-- Only the first refusal of each delivery counts towards "everything is refused".
+local _, before = read_tries(s, member)
+local streak = number(redis.call('HGET', circuit(s), 'refusals'))
+if opens_after > 0 then
+  if before == 0 then streak = add(circuit(s), 'refusals', 1) end
+  if streak >= opens_after then return { 'unavailable', 0 } end
+end
 
 local _, refusals = note_try(s, member, true, err)
 local answer = 'due'
-if refusals >= buries_after then
+-- It is to blame for sure only if another delivery succeeded since; until then it waits and holds up nobody.
+if refusals >= buries_after and (streak == 0 or opens_after == 0) then
   bury(s, member, 'refused', err)
   answer = 'buried'
 else

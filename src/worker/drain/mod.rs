@@ -28,7 +28,7 @@ use super::registry;
 use crate::domain::ids::{Member, StreamId, SubscriptionId};
 use crate::domain::limit::Limit;
 use crate::domain::subscription::Subscription;
-use crate::domain::verdict::{Answer, Judgement};
+use crate::domain::verdict::Judgement;
 use crate::store::drain::{Delivered, Fetched, Finished, Parked, Redelivery};
 use crate::telemetry::labels::DeliveryResult;
 use crate::telemetry::metrics;
@@ -95,13 +95,17 @@ struct Drain {
     exhausted: bool,
     /// Mean size of what was fetched last.
     mean_bytes: usize,
-    /// A probe is out; inside, the delivery that was passed over for it and the answer it kept getting.
-    probing: Option<Option<(Member, u16)>>,
+    /// A probe is out: nothing else is fetched until it is reported.
+    probing: bool,
+    /// Passed over for a probe that may succeed: should they fail again after that, it is their own fault.
+    suspects: HashSet<Member>,
     /// Failures since the last good state, by the order in which they were started.
     failures: Vec<Sent>,
     /// Who answered 410.
     gone: Option<Arc<Subscription>>,
     started: u64,
+    /// The circuit was open when this drain began.
+    was_open: bool,
     last_success: u64,
     failed_before: u32,
     ending: Option<Ending>,
@@ -153,10 +157,12 @@ impl Drain {
             fetch: None,
             exhausted: false,
             mean_bytes: 1024,
-            probing: None,
+            probing: false,
+            suspects: HashSet::new(),
             failures: Vec::new(),
             gone: None,
             started: 0,
+            was_open: false,
             last_success: 0,
             failed_before: 0,
             ending: None,
@@ -250,7 +256,7 @@ impl Drain {
             for parked in self.ready.drain(..) {
                 self.held.remove(&parked.member);
             }
-            self.probing = None;
+            self.probing = false;
         }
     }
 
@@ -271,7 +277,7 @@ impl Drain {
 
     fn start_fetch(&mut self) {
         let enough = self.ready.len() >= self.ramp.get() as usize || (self.single && self.started > 0);
-        if self.fetch.is_some() || self.exhausted || self.stopping() || self.probing.is_some() || enough {
+        if self.fetch.is_some() || self.exhausted || self.stopping() || self.probing || enough {
             return;
         }
         let held: Vec<Member> = self.held.iter().copied().collect();
@@ -309,7 +315,7 @@ impl Drain {
                 probe,
                 failures,
                 workers,
-                suspect,
+                suspects,
                 parked,
             } => {
                 self.failed_before = failures;
@@ -320,9 +326,9 @@ impl Drain {
                     .map(Bytes::len)
                     .sum();
                 self.mean_bytes = bytes / parked.len().max(1);
-                if probe {
-                    self.probing = Some(suspect);
-                }
+                self.probing = probe;
+                self.was_open |= probe;
+                self.suspects.extend(suspects);
                 self.held.extend(parked.iter().map(|parked| parked.member));
                 self.ready.extend(parked);
             }
@@ -349,7 +355,7 @@ impl Drain {
             }
             Posted::Undeliverable { member, reason } => {
                 self.held.remove(&member);
-                self.probing = None;
+                self.probing = false;
                 self.bury(member, &reason).await;
                 return;
             }
@@ -361,13 +367,22 @@ impl Drain {
                 self.last_success = self.last_success.max(sent.order);
                 self.answered.push(sent.member);
             }
-            Judgement::Refused => self.refuse(sent.member, &sent.answer, Streak::Counts).await,
+            Judgement::Refused => self.refuse(&sent, Streak::Counts).await,
+            Judgement::Unavailable if self.is_to_blame(&sent) => self.refuse(&sent, Streak::Ignores).await,
             Judgement::Unavailable => self.failures.push(sent),
             Judgement::Gone => {
                 self.gone = Some(sent.to);
                 self.ending = Some(Ending::Gone);
             }
         }
+    }
+
+    /// A suspect that fails again although the probe behind it has succeeded, or a delivery that was to blame before:
+    /// it holds up nobody.
+    fn is_to_blame(&self, sent: &Sent) -> bool {
+        let suspect = self.last_success > 0 && self.suspects.contains(&sent.member);
+        let again = sent.refused_before && !self.probing;
+        sent.answer.suspects_delivery() && (suspect || again)
     }
 
     async fn reported(&mut self, delivered: Delivered) {
@@ -383,14 +398,7 @@ impl Drain {
         if delivered.closed {
             self.closed();
         }
-        if let Some(suspect) = self.probing.take().flatten() {
-            let (member, code) = suspect;
-            let answer = Answer::Status {
-                code,
-                retry_after: None,
-            };
-            self.refuse(member, &answer, Streak::Ignores).await;
-        }
+        self.probing = false;
     }
 
     /// Everything started has come to its end: what now? True when the drain is over.
@@ -425,7 +433,7 @@ impl Drain {
                 false
             }
             Finished::Done => {
-                if self.started > 0 {
+                if self.was_open {
                     info!(subscription = %self.redelivery.subscription, sent = self.started, "caught up");
                 }
                 true

@@ -30,10 +30,15 @@ pub(super) enum Posted {
 }
 
 /// A delivery that was sent, and what came of it.
+#[derive(Clone)]
 pub(super) struct Sent {
     /// Position among those that the drain started.
     pub(super) order: u64,
     pub(super) member: Member,
+    /// 1 for the first.
+    pub(super) attempt: u32,
+    /// It was to blame before.
+    pub(super) refused_before: bool,
     pub(super) answer: Answer,
     /// The subscription as it was then.
     pub(super) to: Arc<Subscription>,
@@ -71,6 +76,8 @@ pub(super) async fn post(
     Posted::Answered(Sent {
         order,
         member,
+        attempt: number,
+        refused_before: parked.refusals > 0,
         answer,
         to: Arc::clone(&subscriber.subscription),
     })

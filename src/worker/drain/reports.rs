@@ -9,7 +9,6 @@ use super::post::Sent;
 use super::{Drain, Ending, Streak};
 use crate::domain::ids::Member;
 use crate::domain::subscription::Subscription;
-use crate::domain::verdict::Answer;
 use crate::store::drain::{Failure, Fetched, Finished, Redelivery, RefusedAs};
 use crate::telemetry::labels::DeliveryResult;
 use crate::telemetry::metrics;
@@ -36,9 +35,10 @@ impl Drain {
     }
 
     /// A delivery was refused: it alone waits, unless everything is refused.
-    pub(super) async fn refuse(&mut self, member: Member, answer: &Answer, streak: Streak) {
+    pub(super) async fn refuse(&mut self, sent: &Sent, streak: Streak) {
+        let (member, answer) = (sent.member, &sent.answer);
         let policy = self.lane.pod.policy(&self.subscriber.subscription);
-        let (wait, error) = (policy.wait(0, rand::random()), answer.describe());
+        let (wait, error) = (policy.wait(sent.attempt - 1, rand::random()), answer.describe());
         let (refused, closed) = persist("reporting a refusal", &self.lane.partition, || async {
             let mut limits = self.lane.pod.refusal_limits();
             if streak == Streak::Ignores {
@@ -52,12 +52,7 @@ impl Drain {
         .await;
         match refused {
             RefusedAs::Unavailable => {
-                self.failures.push(Sent {
-                    order: self.started,
-                    member,
-                    answer: answer.clone(),
-                    to: Arc::clone(&self.subscriber.subscription),
-                });
+                self.failures.push(sent.clone());
                 self.ending = Some(Ending::AllRefused);
                 return;
             }
@@ -66,7 +61,7 @@ impl Drain {
             RefusedAs::Due | RefusedAs::Gone => {}
         }
         self.held.remove(&member);
-        self.probing = None;
+        self.probing = false;
         if closed {
             self.closed();
         }
@@ -80,9 +75,9 @@ impl Drain {
         self.held.clear();
         self.exhausted = false;
         self.ramp.restart();
-        for Sent { member, answer, .. } in failures {
-            if answer.blames_delivery() {
-                self.refuse(member, &answer, Streak::Ignores).await;
+        for sent in failures {
+            if sent.answer.blames_delivery() {
+                self.refuse(&sent, Streak::Ignores).await;
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use holdfast::cli::sink::Mode;
 use holdfast::domain::ids::StreamId;
+use rstest::rstest;
 
 use super::harness::{Deployment, EVENTS, REDELIVERIES, SOON, event};
 use super::subscriber::{Reply, Subscriber};
@@ -107,6 +108,44 @@ async fn the_oldest_that_gets_500_does_not_stop_those_behind_it() {
     .await;
     given_up_among_others(&deployment, bad).await;
     deployment.settled().await;
+}
+
+/// Two bad ones in front, whatever they get: the good ones pass, so do those that come later, and in the end the
+/// bad ones are dead letters.
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_bad_events_hold_up_nobody(#[values(500, 422)] status: u16, #[values(1, 16)] at_once: u32) {
+    let settings = [
+        ("HOLDFAST_RETRY__DELAY", "50ms"),
+        ("HOLDFAST_RETRY__MAX_DELAY", "100ms"),
+        ("HOLDFAST_RETRY__REFUSED_ATTEMPTS", "3"),
+    ];
+    let deployment = Deployment::start(1, &settings).await;
+    let bad = [event(1_001), event(1_002)];
+    let refused = bad.clone();
+    let subscriber =
+        Subscriber::start(
+            move |request| match refused.iter().any(|event| event.as_bytes() == request.body) {
+                true => Reply::Status(status),
+                false => Reply::Status(200),
+            },
+        )
+        .await;
+    deployment
+        .subscribe(&subscriber.url(), |subscription| {
+            subscription.max_in_flight = Some(at_once);
+        })
+        .await;
+    for event in &bad {
+        deployment.write(event.clone()).await.unwrap();
+    }
+    deployment.publish(20).await;
+    wait_until("the good ones pass", SOON, async || subscriber.accepted().len() == 20).await;
+    deployment.publish(5).await;
+    wait_until("so do later ones", SOON, async || subscriber.accepted().len() == 25).await;
+    deployment.settled().await;
+    assert_eq!(deployment.dead_letters().await.len(), 2);
+    assert_eq!(subscriber.accepted().len(), 25);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -26,15 +26,15 @@ async fn an_open_circuit_gives_one_probe_and_a_2xx_frees_the_rest() {
         probe,
         parked,
         failures,
-        suspect,
+        suspects,
         ..
     } = bench.fetch(&redelivery, &[]).await
     else {
         panic!("a probe is due");
     };
     assert_eq!(
-        (probe, names(&parked), failures, suspect),
-        (true, members[..1].to_vec(), 1, None)
+        (probe, names(&parked), failures, suspects),
+        (true, members[..1].to_vec(), 1, Vec::new())
     );
     assert_eq!(parked[0].attempts, 1);
 

@@ -172,7 +172,7 @@ async fn after_a_flush_the_groups_are_made_again() {
     assert!(
         bench
             .partition
-            .claim("w2", "w1", 0.0, LONG, 1)
+            .claim("w2", "w1", -1.0, LONG, 1)
             .await
             .is_ok_and(|claim| matches!(claim, Claim::Watch))
     );

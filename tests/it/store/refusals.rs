@@ -14,40 +14,41 @@ async fn three_equal_answers_make_the_oldest_a_suspect() {
         bench.fail(&redelivery, failure(members[0], NOW, Some(500))).await;
         redelivery = bench.take("w1").await;
     }
-    let Fetched::Due { parked, suspect, .. } = bench.fetch(&redelivery, &[]).await else {
+    let Fetched::Due { parked, suspects, .. } = bench.fetch(&redelivery, &[]).await else {
         panic!("a probe is due");
     };
     assert_eq!(
-        (names(&parked), suspect),
-        (members[1..2].to_vec(), Some((members[0], 500)))
+        (names(&parked), suspects),
+        (members[1..2].to_vec(), members[..1].to_vec())
     );
 
-    // The following one fails too: it is the subscriber, the oldest is probed again.
+    // The following one fails too: the next probe goes one further.
     bench.fail(&redelivery, failure(members[1], NOW, Some(500))).await;
     redelivery = bench.take("w1").await;
+    let Fetched::Due { parked, suspects, .. } = bench.fetch(&redelivery, &[]).await else {
+        panic!("a probe is due");
+    };
+    assert_eq!(
+        (names(&parked), suspects),
+        (members[2..].to_vec(), members[..2].to_vec())
+    );
+
+    // At the end of the queue it begins with the oldest again.
+    bench.fail(&redelivery, failure(members[2], NOW, Some(500))).await;
+    redelivery = bench.take("w1").await;
     assert_eq!(names(&due(bench.fetch(&redelivery, &[]).await)), members[..1]);
-    for _ in 0..3 {
-        bench.fail(&redelivery, failure(members[0], NOW, Some(500))).await;
-        redelivery = bench.take("w1").await;
-    }
+    bench.fail(&redelivery, failure(members[0], NOW, Some(500))).await;
+    redelivery = bench.take("w1").await;
     assert_eq!(names(&due(bench.fetch(&redelivery, &[]).await)), members[1..2]);
 
-    // It succeeds: the oldest was to blame, and waits on its own.
-    assert!(
-        bench
-            .partition
-            .delivered(&redelivery, &members[1..2])
-            .await
-            .unwrap()
-            .closed
-    );
+    // One succeeds: what was passed over is tried once more, in order.
+    let delivered = bench.partition.delivered(&redelivery, &members[1..2]).await.unwrap();
+    assert!(delivered.closed);
     assert_eq!(
-        bench.refuse(&redelivery, members[0], LONG).await,
-        (RefusedAs::Due, false)
+        names(&due(bench.fetch(&redelivery, &[]).await)),
+        [members[0], members[2]]
     );
-    assert_eq!(names(&due(bench.fetch(&redelivery, &[]).await)), members[2..]);
-    let state = bench.sound(&["a"]).await;
-    assert!(state.queues["a"][&members[0].to_string()] > 0.0);
+    bench.sound(&["a"]).await;
 }
 
 #[tokio::test]
@@ -111,4 +112,20 @@ async fn refusals_without_a_success_bury_nothing() {
     let state = bench.sound(&["a"]).await;
     assert!(bench.is_open("a").await);
     assert_eq!((state.parked(), state.dead.len()), (7, 0));
+}
+
+#[tokio::test]
+async fn a_few_that_are_refused_for_ever_hold_up_nobody_and_are_kept_until_another_succeeds() {
+    let bench = Bench::start().await;
+    let (redelivery, members) = draining(&bench, 3).await;
+    for _ in 0..10 {
+        for member in &members[..2] {
+            assert_eq!(bench.refuse(&redelivery, *member, NOW).await.0, RefusedAs::Due);
+        }
+    }
+    bench.partition.delivered(&redelivery, &members[2..]).await.unwrap();
+    for member in &members[..2] {
+        assert_eq!(bench.refuse(&redelivery, *member, NOW).await.0, RefusedAs::Buried);
+    }
+    bench.sound(&["a"]).await;
 }

@@ -58,7 +58,12 @@ async fn a_worker_without_a_heartbeat_is_watched_first() {
     bench.publish("one").await;
     bench.read("w1", Stream::Events).await;
     assert!(bench.partition.consumers().await.unwrap().contains(&"w1".to_owned()));
-    let first = bench.partition.claim("w2", "w1", 0.0, AT_ONCE, 64).await.unwrap();
+    let ghost = bench.partition.claim("w2", "w1", 0.0, AT_ONCE, 64).await.unwrap();
+    assert!(
+        matches!(ghost, Claim::Alive),
+        "somebody else took over: it is not brought back"
+    );
+    let first = bench.partition.claim("w2", "w1", -1.0, AT_ONCE, 64).await.unwrap();
     assert!(matches!(first, Claim::Watch));
     let second = bench.partition.claim("w2", "w1", 0.0, AT_ONCE, 64).await.unwrap();
     assert!(matches!(second, Claim::Alive), "a heartbeat was made for it");

@@ -182,7 +182,7 @@ impl World {
         let observed = beats
             .iter()
             .find(|(name, _)| name == dead)
-            .map_or(0.0, |(_, beat)| *beat);
+            .map_or(-1.0, |(_, beat)| *beat);
         let claim = self
             .partition
             .claim(&me, dead, observed, Duration::ZERO, 2)
