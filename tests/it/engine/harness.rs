@@ -28,7 +28,9 @@ pub(crate) const DEAD_AFTER: Duration = Duration::from_millis(1_500);
 pub(crate) const EVENTS: &str = "holdfast:{0}:events";
 pub(crate) const REDELIVERIES: &str = "holdfast:{0}:redeliveries";
 
-const SHORT_TIMES: [(&str, &str); 14] = [
+const SETTINGS: [(&str, &str); 16] = [
+    ("HOLDFAST_INTAKE__LISTEN", "127.0.0.1:0"),
+    ("HOLDFAST_ADMIN__LISTEN", "127.0.0.1:0"),
     ("HOLDFAST_WORKER__HEARTBEAT", "200ms"),
     ("HOLDFAST_WORKER__DEAD_AFTER", "1500ms"),
     ("HOLDFAST_WORKER__SWEEP", "500ms"),
@@ -85,7 +87,7 @@ impl Deployment {
     pub(crate) async fn add_pod(&mut self, more: &[(&str, &str)]) -> usize {
         let name = format!("pod{}", self.names.fetch_add(1, Ordering::Relaxed));
         let url = self.redis.url();
-        let environment: Vec<(&str, &str)> = SHORT_TIMES
+        let environment: Vec<(&str, &str)> = SETTINGS
             .into_iter()
             .chain([("HOLDFAST_REDIS__URL", url.as_str()), ("HOLDFAST_WORKER__NAME", &name)])
             .chain(
