@@ -120,8 +120,8 @@ const RULES: &[Rule] = &[
         some_time(c.delivery.connect_timeout)
     }),
     ("delivery.timeout", SOME_TIME, |c| some_time(c.delivery.timeout)),
-    ("delivery.max_in_flight", "a whole number from 1 to 10000", |c| {
-        (1..=10_000).contains(&c.delivery.max_in_flight)
+    ("delivery.max_in_flight", "a whole number from 1 to 1024", |c| {
+        (1..=1024).contains(&c.delivery.max_in_flight)
     }),
     ("delivery.pod_max_in_flight", "a whole number from 1 to 100000", |c| {
         (1..=100_000).contains(&c.delivery.pod_max_in_flight)

@@ -27,7 +27,8 @@ pub(super) async fn after_attempts(lane: &Lane, subscription: &Subscription, att
             .await
         }
         End::Remove => {
-            warn!(subscription = %id, attempts, "removed with all that was parked for it: TerminateAfterRetries");
+            let destination = subscription.shown_destination();
+            warn!(subscription = %id, destination, attempts, "removed with all that was parked for it: TerminateAfterRetries");
             persist("removing a subscription", &lane.partition, || {
                 lane.pod.store.remove_subscription(id)
             })

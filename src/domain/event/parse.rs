@@ -74,8 +74,8 @@ fn start_of_object(text: &str) -> Result<usize, EventError> {
         Some(b'[') => "an array",
         Some(b'"') => "a string",
         Some(b'0'..=b'9' | b'-') => "a number",
-        Some(b't' | b'f') => "a boolean",
-        Some(b'n') => "null",
+        Some(b't' | b'f') if ["true", "false"].contains(&text[start..].trim_end()) => "a boolean",
+        Some(b'n') if text[start..].trim_end() == "null" => "null",
         _ => "no JSON value",
     };
     Err(EventError::NotAnObject { found })

@@ -16,5 +16,6 @@ if has_due(s) then return { 'more', -1 } end
 done(s, id)
 close_circuit(s)
 clear_behind(s)
+if redis.call('ZCARD', retry(s)) == 0 then redis.call('HDEL', circuit(s), 'error') end
 arm_earliest(s)
 return { 'done', ms_to_soonest() }
