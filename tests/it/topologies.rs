@@ -10,7 +10,7 @@ use holdfast::domain::units::Period;
 use holdfast::store::connect::{Connection, FirstConnect};
 use holdfast::store::probe::probe;
 
-use crate::support::{TestRedis, free_port, wait_until};
+use crate::support::{TestRedis, cluster, free_port, wait_until};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -121,22 +121,7 @@ async fn a_failover_is_followed() {
 
 #[tokio::test]
 async fn a_cluster_is_one_deployment() {
-    let mut nodes = [(); 3].map(|()| TestRedis::with(&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]));
-    let addresses = nodes.each_ref().map(|node| format!("127.0.0.1:{}", node.port()));
-    let made = Command::new("redis-cli")
-        .args(["--cluster", "create"])
-        .args(&addresses)
-        .arg("--cluster-yes")
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
-    wait_until("the cluster is whole", SOON, async || {
-        nodes
-            .iter()
-            .all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
-    })
-    .await;
-    let url = format!("redis-cluster://{}?node={}", addresses[0], addresses[1]);
+    let (mut nodes, url) = cluster().await;
     let connection = Connection::open(&settings(), &url, FirstConnect::FailFast)
         .await
         .unwrap();

@@ -28,7 +28,7 @@ pub(crate) const DEAD_AFTER: Duration = Duration::from_millis(1_500);
 pub(crate) const EVENTS: &str = "holdfast:{0}:events";
 pub(crate) const REDELIVERIES: &str = "holdfast:{0}:redeliveries";
 
-const SETTINGS: [(&str, &str); 16] = [
+pub(crate) const SETTINGS: [(&str, &str); 16] = [
     ("HOLDFAST_INTAKE__LISTEN", "127.0.0.1:0"),
     ("HOLDFAST_ADMIN__LISTEN", "127.0.0.1:0"),
     ("HOLDFAST_WORKER__HEARTBEAT", "200ms"),

@@ -3,6 +3,7 @@
 
 mod big;
 mod clocks;
+mod cluster;
 mod crashes;
 mod direct;
 mod harness;

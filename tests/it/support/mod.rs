@@ -9,6 +9,7 @@
     reason = "each test uses the part that it needs"
 )]
 
+mod cluster;
 mod holdfast;
 mod metrics;
 mod ports;
@@ -17,6 +18,7 @@ mod redis;
 mod signals;
 mod wait;
 
+pub(crate) use cluster::cluster;
 pub(crate) use holdfast::Holdfast;
 pub(crate) use metrics::metrics;
 pub(crate) use ports::{free_port, free_ports};
