@@ -12,6 +12,7 @@ mod outage;
 mod poison;
 mod redis_faults;
 mod scaling;
+mod service;
 mod start;
 mod subscriber;
 mod subscriptions;

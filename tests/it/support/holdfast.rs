@@ -65,11 +65,6 @@ impl Holdfast {
         std::fs::read_to_string(self.scratch.path().join("stderr")).unwrap_or_default()
     }
 
-    /// What it has written to standard output so far.
-    pub(crate) fn stdout(&self) -> String {
-        std::fs::read_to_string(self.scratch.path().join("stdout")).unwrap_or_default()
-    }
-
     /// Waits until `path` of the admin listener answers 200.
     pub(crate) async fn answers(&self, path: &str, timeout: Duration) {
         let url = self.admin(path);

@@ -2,12 +2,6 @@
 //!
 //! Everything started here is stopped by its own process id when dropped. Nothing sleeps for a fixed
 //! time: tests wait for what they want to see.
-#![allow(
-    dead_code,
-    unused_imports,
-    clippy::allow_attributes,
-    reason = "each test uses the part that it needs"
-)]
 
 mod cluster;
 mod holdfast;

@@ -63,11 +63,6 @@ impl Proxy {
         self.state.accepted.load(Ordering::Relaxed)
     }
 
-    /// Closes every connection; new ones work.
-    pub(crate) fn cut(&self) {
-        std::mem::take(&mut *self.state.cut.lock().unwrap()).cancel();
-    }
-
     /// Stops passing anything on the present connections, which stay open: a peer that vanished.
     pub(crate) fn freeze(&self) {
         std::mem::take(&mut *self.state.freeze.lock().unwrap()).cancel();
