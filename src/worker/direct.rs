@@ -5,18 +5,18 @@
 //! of every event in flight twenty times as large.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
+use super::attempt::attempt;
 use super::behind::Failing;
 use super::catalog::Subscriber;
 use super::ends;
 use super::in_flight::Guard;
 use super::lane::{ALONE_FROM, Lane, POISON_FROM};
-use super::meter;
 use super::persist::persist;
 use super::settler::Finished;
 use crate::domain::event::Message;
@@ -138,29 +138,6 @@ async fn deliver(
     Some((outcome, mark))
 }
 
-/// Sends once, adapts the subscriber's slots and counts what happened. Used by both paths.
-pub(super) async fn attempt(
-    lane: &Lane,
-    to: &Subscriber,
-    delivery: &DeliveryId,
-    number: u32,
-    body: Bytes,
-    path: Path,
-) -> Answer {
-    let _in_flight = metrics::in_flight();
-    let started = Instant::now();
-    let answer = lane.pod.sender.send(&to.subscription, delivery, number, body).await;
-    let (outcome, reason) = meter::labels(&answer);
-    metrics::delivery_attempt(outcome, reason, started.elapsed());
-    if answer.timed_out() {
-        to.slots.timed_out();
-    } else if answer.judge() == Judgement::Delivered {
-        to.slots.succeeded();
-        metrics::end_to_end_latency(path, age(delivery.event));
-    }
-    answer
-}
-
 fn judged(lane: &Lane, subscriber: &Subscriber, answer: &Answer) -> Outcome {
     let subscription = &subscriber.subscription;
     let policy = lane.pod.policy(subscription);
@@ -193,12 +170,4 @@ fn unsent(id: &SubscriptionId, verdict: Verdict) -> Outcome {
         floor: Duration::ZERO,
         error: String::new(),
     }
-}
-
-/// How long ago an event was written, by this machine's clock.
-fn age(event: StreamId) -> Duration {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    now.saturating_sub(Duration::from_millis(event.millis))
 }

@@ -2,6 +2,7 @@
 //!
 //! One [`pod::Pod`] a process, one [`lane::Lane`] a partition, one file a loop; [`Worker`] starts and stops them.
 
+mod attempt;
 pub mod audit;
 pub mod behind;
 pub mod catalog;

@@ -7,19 +7,18 @@
 
 mod post;
 mod reports;
+mod starts;
 
 use std::collections::{HashSet, VecDeque};
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::FutureExt;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::info;
 
-use self::post::{Posted, Sent, post};
+use self::post::{Posted, Sent};
 use super::catalog::Subscriber;
 use super::ends;
 use super::lane::{ALONE_FROM, Lane, POISON_FROM};
@@ -32,11 +31,6 @@ use crate::domain::verdict::Judgement;
 use crate::store::drain::{Delivered, Fetched, Finished, Parked, Redelivery};
 use crate::telemetry::labels::DeliveryResult;
 use crate::telemetry::metrics;
-
-/// The most deliveries that a drain holds; with what it asks for, one script call stays within its bound.
-const MOST: usize = 128;
-/// About as many bytes of bodies as a drain holds.
-const MOST_BYTES: usize = 4 << 20;
 
 /// Works on one redelivery until it ends, here or with another worker.
 pub(super) async fn run(lane: &Arc<Lane>, id: StreamId, times: u32, subscription: SubscriptionId, since: Instant) {
@@ -207,141 +201,6 @@ impl Drain {
 
     fn stopping(&self) -> bool {
         self.ending.is_some() || !self.failures.is_empty()
-    }
-
-    /// Starts requests up to the ramp. The first needs no share of the pod: every drain has a slot of its own,
-    /// so slow probes can't starve a subscriber that is back.
-    fn start_posts(&mut self) {
-        let at_once = if self.single { 1 } else { self.ramp.get() as usize };
-        if self.stopping() {
-            return;
-        }
-        self.renew();
-        while self.posts.len() < at_once {
-            let Some(next) = self.ready.front() else { return };
-            let bytes = next.body.as_ref().map_or(0, Bytes::len);
-            let share = self.lane.pod.slots.try_take(bytes);
-            if share.is_none() && !self.posts.is_empty() {
-                return;
-            }
-            let Some(parked) = self.ready.pop_front() else { return };
-            self.started += 1;
-            let (lane, subscriber) = (Arc::clone(&self.lane), Arc::clone(&self.subscriber));
-            let (redelivery, order, single) = ((self.redelivery.id, self.since), self.started, self.single);
-            self.posts.spawn(async move {
-                let member = parked.member;
-                let sent = post(&lane, &subscriber, redelivery, order, parked, single);
-                let posted = AssertUnwindSafe(sent).catch_unwind().await;
-                drop(share);
-                posted.unwrap_or_else(|_| Posted::Undeliverable {
-                    member,
-                    reason: "the worker panicked while it prepared this delivery".to_owned(),
-                })
-            });
-            if self.single {
-                self.ready.clear();
-            }
-        }
-    }
-
-    /// Takes the subscription as it is now; what was fetched for one that has been suspended or removed since
-    /// is not sent any more.
-    fn renew(&mut self) {
-        let known = self.lane.pod.catalog().get(&self.redelivery.subscription).cloned();
-        let serves = known.as_ref().is_some_and(|now| !now.subscription.is_suspended());
-        if let Some(now) = known {
-            self.subscriber = now;
-        }
-        if !serves && !self.ready.is_empty() {
-            for parked in self.ready.drain(..) {
-                self.held.remove(&parked.member);
-            }
-            self.probing = false;
-        }
-    }
-
-    fn start_report(&mut self) {
-        if self.report.is_some() || self.answered.is_empty() {
-            return;
-        }
-        let members = std::mem::take(&mut self.answered);
-        let (lane, redelivery, reported) = (Arc::clone(&self.lane), self.redelivery.clone(), members.clone());
-        let call = Box::pin(async move {
-            persist("reporting deliveries", &lane.partition, || {
-                lane.partition.delivered(&redelivery, &reported)
-            })
-            .await
-        });
-        self.report = Some((call, members));
-    }
-
-    fn start_fetch(&mut self) {
-        let enough = self.ready.len() >= self.ramp.get() as usize || (self.single && self.started > 0);
-        if self.fetch.is_some() || self.exhausted || self.stopping() || self.probing || enough {
-            return;
-        }
-        let held: Vec<Member> = self.held.iter().copied().collect();
-        let most = if self.single { 1 } else { self.room(held.len()) };
-        if most == 0 {
-            return;
-        }
-        let (lane, redelivery) = (Arc::clone(&self.lane), self.redelivery.clone());
-        self.fetch = Some(Box::pin(async move {
-            persist("fetching what is due", &lane.partition, || async {
-                let (since, held) = (Instant::now(), held.iter().copied());
-                let fetched = lane
-                    .partition
-                    .fetch(&redelivery, most, lane.pod.dead_after(), held)
-                    .await?;
-                Ok((since, fetched))
-            })
-            .await
-        }));
-    }
-
-    /// How many more to fetch: twice the ramp, within the bounds of number and bytes.
-    fn room(&self, held: usize) -> usize {
-        let by_bytes = (MOST_BYTES / self.mean_bytes.max(1)).clamp(1, MOST);
-        (2 * self.ramp.get() as usize).min(by_bytes.saturating_sub(held))
-    }
-
-    fn fetched(&mut self, (since, fetched): (Instant, Fetched)) {
-        self.fetch = None;
-        self.since = since;
-        match fetched {
-            Fetched::Lost | Fetched::Done => self.ending = Some(Ending::Over),
-            Fetched::Empty => self.exhausted = true,
-            Fetched::Due {
-                probe,
-                failures,
-                workers,
-                suspects,
-                parked,
-            } => {
-                self.failed_before = failures;
-                self.ramp.set_most(self.most_at_once(workers));
-                let bytes: usize = parked
-                    .iter()
-                    .filter_map(|parked| parked.body.as_ref())
-                    .map(Bytes::len)
-                    .sum();
-                self.mean_bytes = bytes / parked.len().max(1);
-                self.probing = probe;
-                self.was_open |= probe;
-                self.suspects.extend(suspects);
-                self.held.extend(parked.iter().map(|parked| parked.member));
-                self.ready.extend(parked);
-            }
-        }
-    }
-
-    /// The drain alone serves the subscription now, so it may use the limit of all live workers together; a limit
-    /// of one asks for strict order and stays one.
-    fn most_at_once(&self, workers: u32) -> u32 {
-        match self.subscriber.max_in_flight {
-            1 => 1,
-            limit => limit.saturating_mul(workers.max(1)).min(MOST as u32),
-        }
     }
 
     async fn posted(&mut self, posted: Posted) {

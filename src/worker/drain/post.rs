@@ -15,8 +15,8 @@ use crate::store::drain::Parked;
 use crate::store::events::Stream;
 use crate::store::frame::Frame;
 use crate::telemetry::labels::Path;
+use crate::worker::attempt::attempt;
 use crate::worker::catalog::Subscriber;
-use crate::worker::direct;
 use crate::worker::lane::Lane;
 
 /// How sending a parked delivery ended.
@@ -72,7 +72,7 @@ pub(super) async fn post(
         event: member.0,
     };
     let number = parked.attempts.saturating_add(1);
-    let answer = direct::attempt(lane, subscriber, &delivery, number, body, Path::Retry).await;
+    let answer = attempt(lane, subscriber, &delivery, number, body, Path::Retry).await;
     Posted::Answered(Sent {
         order,
         member,
