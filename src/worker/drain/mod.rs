@@ -13,7 +13,6 @@ use std::collections::{HashSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures::FutureExt;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::info;
