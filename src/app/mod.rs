@@ -69,7 +69,7 @@ impl Service {
         let beat = Arc::clone(&pod);
         let api = api::start(&config, Arc::clone(&redis.store), admin, move || beat.silent_for()).await?;
         let worker = Worker::start(Arc::clone(&pod)).await?;
-        let subscriptions = Box::new(move || pod.catalog().ids().cloned().collect());
+        let subscriptions = move || pod.catalog().ids().cloned().collect();
         let gauges = Gauges::new(
             &config,
             Arc::clone(&redis.store),

@@ -34,8 +34,9 @@ pub struct Pod {
     pub sender: Sender,
     /// Bounds over all subscribers.
     pub slots: PodSlots,
-    /// Held for reading around each request; for writing while a suspect entry is processed alone.
-    pub alone: Arc<RwLock<()>>,
+    /// Held for reading around each event and each parked delivery; for writing while a suspect entry is processed
+    /// alone.
+    pub alone: RwLock<()>,
     /// Stop taking up new work.
     pub quiet: CancellationToken,
     /// Deliveries and drains in progress.
@@ -55,7 +56,7 @@ impl Pod {
             name: name(config.worker.name.as_deref()),
             sender: Sender::new(config.delivery.clone()),
             slots: PodSlots::new(config.delivery.pod_max_in_flight, config.delivery.pod_max_bytes.0),
-            alone: Arc::new(RwLock::new(())),
+            alone: RwLock::new(()),
             quiet,
             tasks: TaskTracker::new(),
             loading: Mutex::new(()),
@@ -90,12 +91,12 @@ impl Pod {
         Ok(stored.map(|subscription| Arc::new(Subscriber::new(Arc::new(subscription), &self.config.delivery, None))))
     }
 
-    /// A loop turned: the process is alive.
+    /// A heartbeat loop turned: the process is alive.
     pub fn turned(&self) {
         self.beat.send_replace(Instant::now());
     }
 
-    /// How long ago a loop turned last, whether or not Redis could be reached.
+    /// How long ago a heartbeat loop turned last, whether or not Redis could be reached.
     #[must_use]
     pub fn silent_for(&self) -> Duration {
         self.beat.borrow().elapsed()
