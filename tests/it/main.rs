@@ -12,5 +12,6 @@ mod probe;
 mod redis_connection;
 mod sink;
 mod store;
+#[path = "../support/mod.rs"]
 mod support;
 mod topologies;

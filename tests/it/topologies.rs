@@ -26,7 +26,7 @@ async fn set(connection: &Connection, key: &str) -> bool {
     client.set::<(), _, _>(key, 1, None, None, false).await.is_ok()
 }
 
-/// One `redis-sentinel` that watches `master`, killed on drop.
+/// One sentinel that watches `master`, killed on drop.
 struct Sentinel {
     process: Child,
     port: u16,
@@ -44,8 +44,9 @@ impl Sentinel {
         );
         let file = dir.path().join("sentinel.conf");
         std::fs::write(&file, text).unwrap();
-        let process = Command::new("redis-sentinel")
+        let process = Command::new("redis-server")
             .arg(&file)
+            .arg("--sentinel")
             .stdout(Stdio::null())
             .spawn()
             .unwrap();

@@ -1,4 +1,4 @@
-//! What the integration tests share: real servers, a real binary, a proxy that misbehaves, and waiting.
+//! What the integration tests and the benchmark share: real servers, a real binary, a proxy that misbehaves, and waiting.
 //!
 //! Everything started here is stopped by its own process id when dropped. Nothing sleeps for a fixed
 //! time: tests wait for what they want to see.
