@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::{TestRedis, wait_until};
+use super::{TestRedis, login, wait_until};
 
 /// Starts it and waits until every slot is served; answers its nodes and its URL.
 pub(crate) async fn cluster() -> ([TestRedis; 3], String) {
@@ -22,6 +22,6 @@ pub(crate) async fn cluster() -> ([TestRedis; 3], String) {
             .all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
     })
     .await;
-    let url = format!("redis-cluster://{}?node={}", addresses[0], addresses[1]);
+    let url = format!("redis-cluster://{}{}?node={}", login(), addresses[0], addresses[1]);
     (nodes, url)
 }

@@ -17,6 +17,6 @@ pub(crate) use holdfast::Holdfast;
 pub(crate) use metrics::metrics;
 pub(crate) use ports::{free_port, free_ports};
 pub(crate) use proxy::Proxy;
-pub(crate) use redis::TestRedis;
+pub(crate) use redis::{TestRedis, login};
 pub(crate) use signals::{exists, signal};
 pub(crate) use wait::{holds, wait_until};

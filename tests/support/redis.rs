@@ -1,4 +1,7 @@
 //! A private Redis server for one test: append-only file on, no persistence surprises, killed on drop.
+//!
+//! Holdfast meets it as the user of `config/holdfast.acl` and may do no more than that; the test itself, by
+//! `cli` and `admin_url`, may do anything. `HOLDFAST_TEST_ACL=0` lets both do anything.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,6 +12,22 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::{free_port, signal};
+
+/// The password of Holdfast's user in every private server.
+const PASSWORD: &str = "t3st";
+
+/// What stands before the host in a URL of a private server: Holdfast's user, where there is one.
+pub(crate) fn login() -> String {
+    if least_privilege() {
+        format!("holdfast:{PASSWORD}@")
+    } else {
+        String::new()
+    }
+}
+
+fn least_privilege() -> bool {
+    std::env::var("HOLDFAST_TEST_ACL").map_or(true, |value| value != "0")
+}
 
 /// A server on a loopback port of its own. `HOLDFAST_TEST_REDIS` names another binary to test with.
 pub(crate) struct TestRedis {
@@ -32,6 +51,10 @@ impl TestRedis {
             arguments: arguments.iter().map(ToString::to_string).collect(),
             process: None,
         };
+        // A password makes the default user Holdfast's.
+        if least_privilege() && !arguments.contains(&"--requirepass") {
+            server.add_user();
+        }
         server.launch();
         server
     }
@@ -68,7 +91,13 @@ impl TestRedis {
         self.port
     }
 
+    /// For Holdfast, with its user.
     pub(crate) fn url(&self) -> String {
+        format!("redis://{}127.0.0.1:{}", login(), self.port)
+    }
+
+    /// For the test's own hands: a user who may do anything.
+    pub(crate) fn admin_url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
@@ -83,12 +112,31 @@ impl TestRedis {
 
     /// One command over a connection of its own; the reply as `redis-cli` prints it, without a final newline.
     pub(crate) fn cli(&self, arguments: &[&str]) -> String {
+        self.run_cli(&[], arguments)
+    }
+
+    /// The same as Holdfast's user.
+    pub(crate) fn as_holdfast(&self, arguments: &[&str]) -> String {
+        let user = ["--user", "holdfast", "--pass", PASSWORD, "--no-auth-warning"];
+        self.run_cli(&user, arguments)
+    }
+
+    fn run_cli(&self, login: &[&str], arguments: &[&str]) -> String {
         let output = Command::new("redis-cli")
             .args(["-p", &self.port.to_string()])
+            .args(login)
             .args(arguments)
             .output()
             .unwrap();
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    /// The shipped file with a password, as an operator would use it.
+    fn add_user(&mut self) {
+        let shipped = include_str!("../../config/holdfast.acl");
+        let users = format!("{} >{PASSWORD}\n", shipped.trim_end());
+        std::fs::write(self.dir.path().join("users.acl"), users).unwrap();
+        self.arguments.extend(["--aclfile", "users.acl"].map(str::to_owned));
     }
 
     fn launch(&mut self) {
