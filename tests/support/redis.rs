@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::aof::{Aof, Files, log_of};
 use super::{free_port, signal};
 
 /// The password of Holdfast's user in every private server.
@@ -45,6 +46,11 @@ impl TestRedis {
 
     /// The same with further command-line arguments, for example `["--maxmemory", "8mb"]`.
     pub(crate) fn with(arguments: &[&str]) -> Self {
+        Self::on(&Vec::new(), arguments)
+    }
+
+    /// The same on data that another server wrote.
+    pub(crate) fn on(data: &Files, arguments: &[&str]) -> Self {
         let mut server = Self {
             dir: tempfile::tempdir().unwrap(),
             port: free_port(),
@@ -55,8 +61,24 @@ impl TestRedis {
         if least_privilege() && !arguments.contains(&"--requirepass") {
             server.add_user();
         }
+        for (name, bytes) in data {
+            let path = server.dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
         server.launch();
         server
+    }
+
+    /// What it has written so far. Whatever it answered is in it.
+    pub(crate) fn aof(&self) -> Aof {
+        Aof::read(self.dir.path())
+    }
+
+    /// How many bytes of commands it has written so far.
+    pub(crate) fn written(&self) -> usize {
+        let log = std::fs::metadata(self.dir.path().join(log_of(self.dir.path()))).unwrap();
+        usize::try_from(log.len()).unwrap()
     }
 
     /// Starts the server again on the same port and data; waits until it answers.

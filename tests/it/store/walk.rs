@@ -8,6 +8,7 @@
 
 mod drains;
 mod ending;
+mod prefixes;
 mod steps;
 mod world;
 

@@ -101,10 +101,14 @@ impl World {
         self.log.push(step);
     }
 
+    pub(super) async fn look(&self, subscriptions: &[&str]) -> State {
+        State::read(&self.admin, &self.partition, subscriptions).await
+    }
+
     /// Reads everything and checks it against what the walk knows.
     pub(super) async fn check(&mut self) {
         let names: Vec<&str> = self.subscriptions.keys().map(String::as_str).collect();
-        let state = State::read(&self.admin, &self.partition, &names).await;
+        let state = self.look(&names).await;
         let mut faults = state.faults();
         faults.extend(self.lost(&state));
         let behind = |state: &State| state.behind.iter().cloned().collect::<BTreeSet<String>>();
