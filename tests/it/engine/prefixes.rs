@@ -331,10 +331,12 @@ impl Recording {
         }))
         .await;
         let url = redis.url();
-        let environment: Vec<(&str, &str)> = SETTINGS
-            .into_iter()
-            .chain([("HOLDFAST_REDIS__URL", url.as_str())])
-            .collect();
+        // A removal that was cut short is the audit's to finish.
+        let more = [
+            ("HOLDFAST_REDIS__URL", url.as_str()),
+            ("HOLDFAST_WORKER__AUDIT", "500ms"),
+        ];
+        let environment: Vec<(&str, &str)> = SETTINGS.into_iter().chain(more).collect();
         let _pod = Holdfast::start(&["serve"], &environment);
         wait_until(&format!("all is delivered after a cut at {at}"), SOON, async || {
             let now = partition.snapshot(DEAD_AFTER).await.unwrap();
