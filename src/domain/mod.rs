@@ -19,4 +19,6 @@ pub mod validation;
 pub mod verdict;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod samples;
