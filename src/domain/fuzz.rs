@@ -253,7 +253,9 @@ proptest! {
         prop_assert_eq!(but_for_the_last_digit(again), but_for_the_last_digit(read.clone()));
         let problems = read.validate().err().unwrap_or_default();
         prop_assert!(problems.iter().all(|problem| !problem.to_string().is_empty()));
-        Index::new([Arc::new(read)]);
+        let alert = Message::parse(samples::PLAIN.into()).expect("a sample");
+        let wanted = read.filter.select(&alert).is_some();
+        prop_assert_eq!(Index::new([Arc::new(read)]).matches(&alert).len(), usize::from(wanted));
     }
 
     /// The index and the plain filter agree on whatever comes.

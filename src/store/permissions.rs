@@ -14,7 +14,7 @@ use fred::prelude::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value};
 
 use super::connect::Connection;
-use super::error::StoreError;
+use super::error::{StoreError, is_denied};
 
 /// Commands and their arguments. `STREAM`, `ZSET`, `HASH`, `SET`, `TEXT` stand for scratch keys.
 const COMMANDS: &[&str] = &[
@@ -176,9 +176,7 @@ struct Problems {
 impl Problems {
     fn note(&mut self, line: &str, reply: &str) {
         let lower = reply.to_ascii_lowercase();
-        let forbidden = reply.contains("NOPERM")
-            || lower.contains("can't run this command")
-            || lower.contains("can't access at least one");
+        let forbidden = is_denied(reply);
         if forbidden && lower.contains("key") {
             self.keys = true;
         } else if forbidden {
@@ -318,7 +316,11 @@ mod tests {
             "XINFO CONSUMERS STREAM probe",
             "ERR The user executing the script can't run this command or subcommand script",
         );
-        assert_eq!(problems.forbidden.len(), 2);
+        problems.note(
+            "TIME",
+            "ERR ACL failure in script: User holdfast has no permissions to run the 'time' command script: on @user",
+        );
+        assert_eq!(problems.forbidden.len(), 3);
         assert!(problems.forbidden.contains("+xinfo|consumers"));
         problems.note(
             "GET TEXT",

@@ -18,8 +18,8 @@ use super::world::World;
 use crate::store::open;
 use crate::support::{Aof, TestRedis};
 
-/// A walk goes on until its file has so many bytes, about 300 commands, and some steps on.
-const BYTES: usize = 15_000;
+/// A walk goes on until its file has so many commands.
+const COMMANDS: usize = 250;
 const MOST_STEPS: usize = 2_000;
 /// Cuts in the middle of a command.
 const RANDOM_CUTS: usize = 60;
@@ -51,7 +51,7 @@ async fn record(seed: u64) -> Recording {
     let mut world = world(&redis, seed).await;
     let (mut events, mut renamed, mut received) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for _ in 0..MOST_STEPS {
-        if redis.written() > BYTES {
+        if redis.aof().boundaries().len() > COMMANDS {
             break;
         }
         // A step notes what is received before it writes.
