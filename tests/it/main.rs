@@ -7,6 +7,7 @@ mod embedded;
 mod engine;
 mod gauges;
 mod intake;
+mod k8s;
 mod layers;
 mod probe;
 mod redis_connection;
