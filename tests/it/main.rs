@@ -3,6 +3,7 @@
 
 mod cli;
 mod config;
+mod dashboards;
 mod embedded;
 mod engine;
 mod gauges;
