@@ -38,6 +38,7 @@ fn kustomize_makes_the_same_objects_of_it() {
     let tuning = maps.iter().find(|map| map["data"]["redis.conf"].is_null()).unwrap();
     assert_eq!(tuning["data"], serde_json::to_value(&read.tuning).unwrap());
     let worker = objects.iter().find(|object| name_of(object) == WORKER).unwrap();
+    assert_eq!(worker["spec"]["replicas"], read.kustomization["replicas"][0]["count"]);
     let container = &worker["spec"]["template"]["spec"]["containers"][0];
     // A change of the ConfigMap changes its name, and so the pods.
     assert_eq!(

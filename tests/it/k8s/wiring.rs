@@ -15,7 +15,7 @@ pub(super) fn complaints(manifests: &Manifests, config: &InForce) -> Vec<String>
     selectors(manifests, &mut found);
     services(manifests, &mut found);
     account(manifests, &mut found);
-    images(manifests, &mut found);
+    filled_in(manifests, &mut found);
     found
 }
 
@@ -77,7 +77,8 @@ fn ports(manifests: &Manifests, config: &InForce, found: &mut Vec<String>) {
         }
     }
     let scraped = manifests.at(WORKER, "/spec/template/metadata/annotations/prometheus.io~1port");
-    if *scraped != config.port("HOLDFAST_ADMIN__LISTEN").to_string() {
+    let admin = config.port("HOLDFAST_ADMIN__LISTEN").to_string();
+    if scraped.as_str() != Some(admin.as_str()) {
         found.push(format!("Prometheus is sent to port {scraped}"));
     }
 }
@@ -135,8 +136,8 @@ fn account(manifests: &Manifests, found: &mut Vec<String>) {
     }
 }
 
-/// Both images are placeholders that the kustomization fills in, with a fixed version.
-fn images(manifests: &Manifests, found: &mut Vec<String>) {
+/// What the kustomization fills in: images with a fixed version, and more than one worker.
+fn filled_in(manifests: &Manifests, found: &mut Vec<String>) {
     let images = manifests.kustomization["images"].as_array();
     let tag = |name: &Value| {
         let image = images.and_then(|all| all.iter().find(|image| image["name"] == *name));
@@ -148,6 +149,10 @@ fn images(manifests: &Manifests, found: &mut Vec<String>) {
             "the image's version is {worker}, not {}",
             env!("CARGO_PKG_VERSION")
         ));
+    }
+    let workers = &manifests.kustomization["replicas"][0];
+    if workers["name"] != "holdfast-worker" || workers["count"].as_u64().is_none_or(|count| count < 2) {
+        found.push(format!("a node that fails takes every worker with it: {workers}"));
     }
     if redis == "none" || redis == "latest" {
         found.push(format!("the version of Redis is {redis}"));

@@ -15,11 +15,11 @@ enum Mistake {
     Tuned(&'static str, &'static str),
     /// A setting of Redis.
     Redis(&'static str, &'static str),
-    /// The version of the image in this place.
-    Tag(usize, &'static str),
+    /// A value that the kustomization fills in.
+    Filled(&'static str, Value),
 }
 
-use Mistake::{Redis, Set, Tag, Tuned, Without};
+use Mistake::{Filled, Redis, Set, Tuned, Without};
 
 impl Mistake {
     fn make(&self, manifests: &mut Manifests) {
@@ -28,7 +28,7 @@ impl Mistake {
             Without(object) => drop(manifests.objects.remove(*object).unwrap()),
             Tuned(variable, value) => drop(manifests.tuning.insert((*variable).to_owned(), (*value).to_owned())),
             Redis(name, value) => drop(manifests.redis.insert((*name).to_owned(), (*value).to_owned())),
-            Tag(image, tag) => manifests.kustomization["images"][*image]["newTag"] = json!(tag),
+            Filled(pointer, value) => set(&mut manifests.kustomization, pointer, value.clone()),
         }
     }
 }
@@ -248,8 +248,9 @@ fn mistakes() -> Vec<(Mistake, &'static str)> {
             at("ServiceAccount/holdfast", "/automountServiceAccountToken", json!(null)),
             "or has a token",
         ),
-        (Tag(0, "latest"), "the image's version is latest"),
-        (Tag(1, "latest"), "the version of Redis is latest"),
+        (Filled("/images/0/newTag", json!("latest")), "the image's version is latest"),
+        (Filled("/images/1/newTag", json!("latest")), "the version of Redis is latest"),
+        (Filled("/replicas/0/count", json!(1)), "a node that fails takes every worker"),
     ]
 }
 
