@@ -6,7 +6,7 @@ use holdfast::cli::sink::Mode;
 use serde_json::json;
 
 use super::series::Series;
-use super::{overview, queries};
+use super::{alerts, overview, queries};
 use crate::engine::harness::{Deployment, SOON};
 use crate::support::{free_port, wait_until};
 
@@ -25,7 +25,7 @@ async fn shows(admin: &str, texts: &[&str]) -> String {
     scrape(admin).await
 }
 
-/// A subscriber that is well, one that refuses and then recovers, and a Redis that stalls.
+/// A subscriber that is well, one that refuses and then recovers, a Redis that stalls, and one that would lose all.
 async fn after_an_outage() -> Series {
     let settings = [("HOLDFAST_ADMIN__REFRESH", "100ms")];
     let mut deployment = Deployment::start(0, &settings).await;
@@ -49,7 +49,19 @@ async fn after_an_outage() -> Series {
     deployment.redis.pause();
     series.add(&shows(&admin, &["holdfast_redis_errors_total{"]).await);
     deployment.redis.resume();
-    series.add(&shows(&admin, &["holdfast_ledger{entry=\"delivered\"} 10", "path=\"retry\""]).await);
+    let delivered = "holdfast_ledger{entry=\"delivered\"} 10";
+    series.add(&shows(&admin, &[delivered, "path=\"retry\""]).await);
+
+    for (setting, value) in [
+        ("appendonly", "no"),
+        ("appendfsync", "no"),
+        ("maxmemory-policy", "allkeys-lru"),
+    ] {
+        deployment.redis.config_set(setting, value);
+    }
+    let admin = format!("127.0.0.1:{}", free_port());
+    deployment.add_pod(&[("HOLDFAST_ADMIN__LISTEN", &admin)]).await;
+    series.add(&shows(&admin, &["holdfast_redis_durability_info{append_only=\"no\""]).await);
     series
 }
 
@@ -58,6 +70,17 @@ async fn every_query_means_something_and_no_metric_is_left_out() {
     let series = after_an_outage().await;
     assert_eq!(queries::complaints(&overview(), &series), Vec::<String>::new());
 
+    assert_eq!(
+        alerts::query_complaints(&alerts::rules(), &series),
+        Vec::<String>::new()
+    );
+
+    wrong_queries(&series);
+    wrong_rules(&series);
+    left_out(&series);
+}
+
+fn wrong_queries(series: &Series) {
     let job = r#"job="$job""#;
     for (wrong, words) in [
         ("max(holdfast_dead_letters{J}", "does not parse"),
@@ -97,18 +120,39 @@ async fn every_query_means_something_and_no_metric_is_left_out() {
     ] {
         let mut dashboard = overview();
         dashboard["panels"][1]["targets"][0]["expr"] = json!(wrong.replace("{J", &format!("{{{job}")));
-        let found = queries::complaints(&dashboard, &series);
+        let found = queries::complaints(&dashboard, series);
         let told = found.iter().any(|complaint| complaint.contains(words));
         assert!(told, "{wrong}: no complaint with {words:?} in {found:#?}");
     }
+}
 
+fn wrong_rules(series: &Series) {
+    for (wrong, words) in [
+        ("max(holdfast_dead_letters) > 0", "adds all jobs up"),
+        ("max by (instance) (holdfast_dead_letters) > 0", "adds all jobs up"),
+        ("holdfast_dead_letters > 0", "summed up wrongly"),
+        ("job:holdfast:ratio_rate9h > 0", "nothing exports"),
+        (
+            "max by (job, topic) (holdfast_dead_letters) > 0",
+            "no series has the label topic",
+        ),
+    ] {
+        let mut rules = alerts::rules();
+        rules.last_mut().unwrap()["expr"] = json!(wrong);
+        let found = alerts::query_complaints(&rules, series);
+        let told = found.iter().any(|complaint| complaint.contains(words));
+        assert!(told, "{wrong}: no complaint with {words:?} in {found:#?}");
+    }
+}
+
+fn left_out(series: &Series) {
     let mut dashboard = overview();
     dashboard["templating"]["list"][1]["query"]["query"] = json!("label_values(holdfast_build, job)");
     dashboard["panels"]
         .as_array_mut()
         .unwrap()
         .retain(|panel| panel["title"] != "Matching");
-    let found: BTreeSet<String> = queries::complaints(&dashboard, &series).into_iter().collect();
+    let found: BTreeSet<String> = queries::complaints(&dashboard, series).into_iter().collect();
     let expected = [
         "a variable: nothing exports \"label_values(holdfast_build, job)\"",
         "holdfast_match_duration_seconds is on no panel",

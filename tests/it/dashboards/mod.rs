@@ -1,8 +1,9 @@
-//! The Grafana dashboards: whether they can be provisioned as they are, and whether each query means something.
+//! Dashboards and alerts: whether they can be provisioned as they are, and whether each query means something.
 //!
 //! `layout` looks at the panels, `queries` at their expressions, which may only use what `series` has scraped from
-//! a live deployment (`live`). Each has a table of mistakes that must be found.
+//! a live deployment (`live`); `alerts` at the rules and the runbook. Each has a table of mistakes that must be found.
 
+mod alerts;
 mod layout;
 mod live;
 mod queries;

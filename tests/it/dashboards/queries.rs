@@ -41,7 +41,10 @@ pub(super) struct Check<'a> {
     series: &'a Series,
     pub(super) found: Vec<String>,
     /// Metrics that were used.
-    pub(super) shown: BTreeSet<String>,
+    shown: BTreeSet<String>,
+    /// Whether the queries are those of rules: they act on every job at once, and use what other rules recorded.
+    of_rules: bool,
+    recorded: BTreeSet<String>,
 }
 
 /// What surrounds a part of an expression: the nearest aggregation and function.
@@ -52,12 +55,28 @@ struct Around {
 }
 
 impl<'a> Check<'a> {
-    pub(super) fn new(series: &'a Series) -> Self {
+    fn new(series: &'a Series) -> Self {
         Self {
             series,
             found: Vec::new(),
             shown: BTreeSet::new(),
+            of_rules: false,
+            recorded: BTreeSet::new(),
         }
+    }
+
+    /// For rules; they may use `up`, which Prometheus makes itself.
+    pub(super) fn of_rules(series: &'a Series) -> Self {
+        Self {
+            of_rules: true,
+            recorded: BTreeSet::from(["up".to_owned()]),
+            ..Self::new(series)
+        }
+    }
+
+    /// What a rule records may be used by those after it.
+    pub(super) fn record(&mut self, name: &str) {
+        self.recorded.insert(name.to_owned());
     }
 
     /// Looks at one query of a panel or rule.
@@ -100,8 +119,14 @@ impl<'a> Check<'a> {
                 };
                 let labels = self.walk(place, &aggregate.expr, &inner);
                 let Some(LabelModifier::Include(by)) = &aggregate.modifier else {
+                    if self.of_rules {
+                        self.found.push(format!("{place}: adds all jobs up"));
+                    }
                     return labels;
                 };
+                if self.of_rules && !by.labels.iter().any(|label| label.to_string() == "job") {
+                    self.found.push(format!("{place}: adds all jobs up"));
+                }
                 for label in &by.labels {
                     let name = label.to_string();
                     if !labels.contains(&name) {
@@ -130,6 +155,9 @@ impl<'a> Check<'a> {
 
     fn selector(&mut self, place: &str, selector: &VectorSelector, around: &Around) -> BTreeSet<String> {
         let name = selector.name.as_deref().unwrap_or("");
+        if self.recorded.contains(name) {
+            return ["job", "instance"].map(str::to_owned).into();
+        }
         let (Some(all), Some((metric, kind))) = (self.series.samples.get(name), self.series.metric(name)) else {
             self.found.push(format!("{place}: nothing exports {name:?}"));
             return BTreeSet::new();
@@ -147,14 +175,15 @@ impl<'a> Check<'a> {
             self.found
                 .push(format!("{place}: no series of {name} fits {}", selector.matchers));
         }
-        if !matchers.iter().any(|matcher| matcher.name == "job") {
+        if !self.of_rules && !matchers.iter().any(|matcher| matcher.name == "job") {
             self.found.push(format!("{place}: {name} is not limited to the job"));
         }
-        let added_up = match (kind, PER_POD.contains(&metric)) {
-            ("gauge", false) => around.aggregation == "max",
-            ("gauge", true) => ["sum", "count"].contains(&around.aggregation.as_str()),
-            _ => around.aggregation == "sum" && ["rate", "increase"].contains(&around.function.as_str()),
-        };
+        let added_up = around.function == "absent"
+            || match (kind, PER_POD.contains(&metric)) {
+                ("gauge", false) => around.aggregation == "max",
+                ("gauge", true) => ["sum", "count"].contains(&around.aggregation.as_str()),
+                _ => around.aggregation == "sum" && ["rate", "increase"].contains(&around.function.as_str()),
+            };
         if !added_up {
             let Around { aggregation, function } = around;
             self.found.push(format!(

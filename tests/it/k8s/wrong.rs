@@ -248,9 +248,18 @@ fn mistakes() -> Vec<(Mistake, &'static str)> {
             at("ServiceAccount/holdfast", "/automountServiceAccountToken", json!(null)),
             "or has a token",
         ),
-        (Filled("/images/0/newTag", json!("latest")), "the image's version is latest"),
-        (Filled("/images/1/newTag", json!("latest")), "the version of Redis is latest"),
-        (Filled("/replicas/0/count", json!(1)), "a node that fails takes every worker"),
+        (
+            Filled("/images/0/newTag", json!("latest")),
+            "the image's version is latest",
+        ),
+        (
+            Filled("/images/1/newTag", json!("latest")),
+            "the version of Redis is latest",
+        ),
+        (
+            Filled("/replicas/0/count", json!(1)),
+            "a node that fails takes every worker",
+        ),
     ]
 }
 
