@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use promql_parser::parser::{self, Expr, LabelModifier, VectorSelector};
+use promql_parser::parser::{self, AggregateExpr, Expr, LabelModifier, VectorSelector};
 use serde_json::Value;
 
 use super::data_panels;
@@ -112,29 +112,7 @@ impl<'a> Check<'a> {
     /// Checks all below; answers the labels that the series used there have.
     fn walk(&mut self, place: &str, expression: &Expr, around: &Around) -> BTreeSet<String> {
         match expression {
-            Expr::Aggregate(aggregate) => {
-                let inner = Around {
-                    aggregation: aggregate.op.to_string(),
-                    ..around.clone()
-                };
-                let labels = self.walk(place, &aggregate.expr, &inner);
-                let Some(LabelModifier::Include(by)) = &aggregate.modifier else {
-                    if self.of_rules {
-                        self.found.push(format!("{place}: adds all jobs up"));
-                    }
-                    return labels;
-                };
-                if self.of_rules && !by.labels.iter().any(|label| label.to_string() == "job") {
-                    self.found.push(format!("{place}: adds all jobs up"));
-                }
-                for label in &by.labels {
-                    let name = label.to_string();
-                    if !labels.contains(&name) {
-                        self.found.push(format!("{place}: no series has the label {name}"));
-                    }
-                }
-                by.labels.iter().map(ToString::to_string).collect()
-            }
+            Expr::Aggregate(aggregate) => self.aggregate(place, aggregate, around),
             Expr::Call(call) => {
                 let inner = Around {
                     function: call.func.name.to_owned(),
@@ -151,6 +129,25 @@ impl<'a> Check<'a> {
             Expr::MatrixSelector(matrix) => self.selector(place, &matrix.vs, around),
             Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => BTreeSet::new(),
         }
+    }
+
+    fn aggregate(&mut self, place: &str, aggregate: &AggregateExpr, around: &Around) -> BTreeSet<String> {
+        let inner = Around {
+            aggregation: aggregate.op.to_string(),
+            ..around.clone()
+        };
+        let labels = self.walk(place, &aggregate.expr, &inner);
+        let kept: BTreeSet<String> = match &aggregate.modifier {
+            Some(LabelModifier::Include(by)) => by.labels.iter().map(ToString::to_string).collect(),
+            _ => BTreeSet::new(),
+        };
+        if self.of_rules && !kept.contains("job") {
+            self.found.push(format!("{place}: adds all jobs up"));
+        }
+        for name in kept.difference(&labels) {
+            self.found.push(format!("{place}: no series has the label {name}"));
+        }
+        kept
     }
 
     fn selector(&mut self, place: &str, selector: &VectorSelector, around: &Around) -> BTreeSet<String> {
