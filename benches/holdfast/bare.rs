@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -15,6 +15,7 @@ use reqwest::{Client, Url};
 
 use crate::deployment::SECRET;
 use crate::events;
+use crate::process::now;
 use crate::sink::{Arrival, Sink};
 use crate::stats::Samples;
 
@@ -89,7 +90,7 @@ impl Bare {
     }
 
     fn headers(&self, id: &str, body: &Bytes) -> HeaderMap {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let now = now().as_secs();
         let signature = self.signer.sign(id, now, body);
         let mut headers = HeaderMap::with_capacity(6);
         headers.insert("webhook-signature", HeaderValue::from_str(&signature).unwrap());

@@ -1,6 +1,8 @@
 //! A deployment to measure: a private Redis (append-only file, everysec), subscriptions, and workers with the
 //! default settings unless a benchmark says otherwise.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::future::join_all;
 use holdfast::config;
@@ -17,6 +19,16 @@ use crate::{SOON, events};
 
 /// What every subscription signs with, as a careful subscriber would ask.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
+
+/// The wait period of a subscriber that is down, where a benchmark waits for it.
+pub(crate) const WAIT: Duration = Duration::from_secs(1);
+
+/// The settings that make every wait that long.
+pub(crate) const WAITING: [(&str, &str); 3] = [
+    ("HOLDFAST_RETRY__DELAY", "1s"),
+    ("HOLDFAST_RETRY__BACKOFF", "1.0"),
+    ("HOLDFAST_RETRY__JITTER", "0"),
+];
 
 /// Workers die before their Redis does.
 pub(crate) struct Deployment {
@@ -46,10 +58,24 @@ impl Deployment {
 
     /// Starts a worker on this Redis, or on what passes its commands on.
     pub(crate) fn add_worker(&mut self, url: &str, settings: &[(&str, &str)]) -> &Holdfast {
-        let mut environment = vec![("HOLDFAST_REDIS__URL", url)];
+        let mut environment = vec![("HOLDFAST_REDIS__URL", url), ("HOLDFAST_WORKER__DRAIN_DELAY", "0s")];
         environment.extend_from_slice(settings);
         self.workers.push(Holdfast::start(&["serve"], &environment));
         &self.workers[self.workers.len() - 1]
+    }
+
+    /// Waits until the latest worker is ready.
+    pub(crate) async fn lives(&self) {
+        let worker = self.workers.last().expect("a worker");
+        worker.answers("/readyz", SOON).await;
+    }
+
+    /// Stops all workers, as a shutdown does.
+    pub(crate) fn stop_workers(&mut self) {
+        for mut worker in self.workers.drain(..) {
+            worker.sigterm();
+            assert!(worker.wait(SOON).success());
+        }
     }
 
     /// Adds a subscription.

@@ -48,9 +48,15 @@ pub(crate) async fn measure(plan: Plan, subscribers: usize) -> Vec<Row> {
     ))
     .note(note("CPU µs a POST, bare: client", of(|(bare, _)| bare.client)))
     .note(note("CPU µs a POST, bare: sink", of(|(bare, _)| bare.sink)))
-    .note(note("CPU µs a POST, Holdfast: worker", of(|(_, holdfast)| holdfast.client)))
+    .note(note(
+        "CPU µs a POST, Holdfast: worker",
+        of(|(_, holdfast)| holdfast.client),
+    ))
     .note(note("CPU µs a POST, Holdfast: sink", of(|(_, holdfast)| holdfast.sink)))
-    .note(note("CPU µs a POST, Holdfast: Redis", of(|(_, holdfast)| holdfast.redis)));
+    .note(note(
+        "CPU µs a POST, Holdfast: Redis",
+        of(|(_, holdfast)| holdfast.redis),
+    ));
     vec![
         ratio,
         Row::new(format!("{what}: POST/s"), "/s", of(|(_, holdfast)| holdfast.rate)),
@@ -80,9 +86,7 @@ async fn bare_run(bare: &Arc<Bare>, sink: &mut Sink, concurrency: usize, posts: 
 async fn holdfast_run(sink: &mut Sink, posts: usize, warm_up: usize) -> Run {
     let mut deployment = Deployment::start(1).await;
     for port in 0..sink.ports() {
-        deployment
-            .subscribe(&format!("s{port}"), &sink.url(port), |_| {})
-            .await;
+        deployment.subscribe(&format!("s{port}"), &sink.url(port), |_| {}).await;
     }
     deployment.publish(posts / sink.ports()).await;
     sink.clear().await;

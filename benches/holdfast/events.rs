@@ -2,52 +2,58 @@
 
 use bytes::Bytes;
 
-/// Message id, severity, message, and the part of a server that it is about.
+/// Message id, severity, message, and the part of the chassis that it is about.
 const HAPPENINGS: [(&str, &str, &str, &str); 5] = [
     (
         "Environmental.1.0.TemperatureAboveUpperCautionThreshold",
         "Warning",
         "The reading of the inlet sensor is above its upper caution threshold",
-        "Chassis/1/Sensors/InletTemp",
+        "Sensors/InletTemp",
     ),
     (
         "StorageDevice.1.1.DriveFailurePredicted",
         "Critical",
         "A failure of the drive is predicted; replace it at the next opportunity",
-        "Systems/1/Storage/1/Drives/3",
+        "Drives/3",
     ),
     (
         "ResourceEvent.1.3.ResourceStatusChangedOK",
         "OK",
         "The health of the power supply has changed to OK",
-        "Chassis/1/PowerSubsystem/PowerSupplies/2",
+        "PowerSubsystem/PowerSupplies/2",
     ),
     (
         "NetworkDevice.1.0.ConnectionDropped",
         "Warning",
         "The port of the network adapter lost its link",
-        "Chassis/1/NetworkAdapters/7/Ports/1",
+        "NetworkAdapters/7/Ports/1",
     ),
     (
         "Power.1.0.PowerSupplyInputLost",
         "Critical",
         "The power supply has no input any more",
-        "Chassis/1/PowerSubsystem/PowerSupplies/1",
+        "PowerSubsystem/PowerSupplies/1",
     ),
 ];
 
 /// The length that every event is padded to, about.
 pub(crate) const LENGTH: usize = 700;
 
-/// Event number `number`, about `origin`, the last part of a URI.
-pub(crate) fn about(number: usize, origin: &str) -> Bytes {
+/// The URI of a chassis.
+pub(crate) fn chassis(chassis: usize) -> String {
+    format!("/redfish/v1/Chassis/{chassis}")
+}
+
+/// Event number `number`, about something in a chassis.
+pub(crate) fn about(number: usize, in_chassis: usize) -> Bytes {
     let (message_id, severity, message, part) = HAPPENINGS[number % HAPPENINGS.len()];
     let rack = number / 7 % 42;
     let second = number % 60;
     let minute = number / 60 % 60;
     let mut text = format!(
-        r##"{{"@odata.type":"#Event.v1_7_0.Event","Id":"{number}","Name":"Event Array","Context":"","Events@odata.count":1,"Events":[{{"EventType":"Alert","EventId":"{number}","MemberId":"0","EventGroupId":{group},"EventTimestamp":"2026-11-25T08:{minute:02}:{second:02}+00:00","MessageId":"{message_id}","MessageSeverity":"{severity}","Severity":"{severity}","Message":"{message} (rack {rack})","MessageArgs":["{rack}","{value}.5"],"OriginOfCondition":{{"@odata.id":"/redfish/v1/{part}/{origin}"}},"Oem":{{"Contoso":{{"@odata.type":"#ContosoEvent.v1_0_0.Event","Serial":"CN{serial:010}","Trace":""##,
+        r##"{{"@odata.type":"#Event.v1_7_0.Event","Id":"{number}","Name":"Event Array","Context":"","Events@odata.count":1,"Events":[{{"EventType":"Alert","EventId":"{number}","MemberId":"0","EventGroupId":{group},"EventTimestamp":"2026-11-25T08:{minute:02}:{second:02}+00:00","MessageId":"{message_id}","MessageSeverity":"{severity}","Severity":"{severity}","Message":"{message} (rack {rack})","MessageArgs":["{rack}","{value}.5"],"OriginOfCondition":{{"@odata.id":"{origin}/{part}"}},"Oem":{{"Contoso":{{"@odata.type":"#ContosoEvent.v1_0_0.Event","Serial":"CN{serial:010}","Trace":""##,
         group = number / 3,
+        origin = chassis(in_chassis),
         value = 20 + number % 30,
         serial = number.wrapping_mul(2_654_435_761) % 10_000_000_000,
     );
@@ -62,5 +68,5 @@ pub(crate) fn about(number: usize, origin: &str) -> Bytes {
 
 /// Event number `number`.
 pub(crate) fn event(number: usize) -> Bytes {
-    about(number, "1")
+    about(number, number % 1_000)
 }

@@ -8,9 +8,18 @@
 )]
 
 mod bare;
+mod counter;
+mod dead;
 mod deployment;
 mod direct;
+mod drain;
 mod events;
+mod footprint;
+mod idle;
+mod isolation;
+mod latency;
+mod lateness;
+mod matching;
 mod output;
 mod process;
 mod sink;
@@ -18,6 +27,7 @@ mod stats;
 #[path = "../../tests/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "shared with the tests, which use more of it")]
 mod support;
+mod takeover;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -73,15 +83,42 @@ impl Plan {
 }
 
 /// A benchmark's name, and what it measures.
-const BENCHMARKS: [(&str, &str); 2] = [
-    ("direct", "direct deliveries, one event to one subscriber, against a bare loop"),
+const BENCHMARKS: [(&str, &str); 11] = [
+    (
+        "direct",
+        "direct deliveries, one event to one subscriber, against a bare loop",
+    ),
     ("fan-out", "the same, one event to ten subscribers"),
+    ("isolation", "the healthy while half of 100 subscribers hang"),
+    (
+        "drain",
+        "a subscriber that comes back: first delivery, and 100,000 of them",
+    ),
+    (
+        "dead",
+        "what a dead subscriber costs, with 1,000 and with 1,000,000 parked",
+    ),
+    ("footprint", "Redis memory of a parked delivery"),
+    ("latency", "from the writing of an event to its POST"),
+    ("lateness", "from the due time of a subscription to its probe"),
+    ("idle", "Redis commands of an idle worker"),
+    ("matching", "one event against 10,000 subscriptions"),
+    ("takeover", "a killed worker"),
 ];
 
 async fn measure(name: &str, plan: Plan) -> Vec<Row> {
     match name {
         "direct" => direct::measure(plan, 1).await,
         "fan-out" => direct::measure(plan, 10).await,
+        "isolation" => isolation::measure(plan).await,
+        "drain" => drain::measure(plan).await,
+        "dead" => dead::measure(plan).await,
+        "footprint" => footprint::measure(plan).await,
+        "latency" => latency::measure(plan).await,
+        "lateness" => lateness::measure(plan).await,
+        "idle" => idle::measure(plan).await,
+        "matching" => matching::measure(plan),
+        "takeover" => takeover::measure(plan).await,
         other => unreachable!("{other} was checked before"),
     }
 }

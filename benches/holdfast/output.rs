@@ -202,7 +202,11 @@ fn machine() -> String {
         .split_whitespace()
         .find_map(|word| word.strip_prefix("v="))
         .unwrap_or("unknown");
-    let profile = if cfg!(debug_assertions) { "debug build" } else { "release build" };
+    let profile = if cfg!(debug_assertions) {
+        "debug build"
+    } else {
+        "release build"
+    };
     let day = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
     format!(
         "{day}, {cpu}, {cores} cores shared by worker, Redis {redis} (append-only file, everysec), subscribers and producer; Holdfast {}, {profile}",
