@@ -99,6 +99,7 @@ async fn run(sink: &mut Sink, per_second: f64, window: Duration, hanging: bool) 
     deployment.lives().await;
     let warm_up = (per_second * 2.0) as usize;
     produce(&deployment, per_second, warm_up).await;
+    sink.accepted(warm_up * SUBSCRIBERS).await;
     if hanging {
         sink.set_mode(0..HALF, Mode::Hang).await;
     }
