@@ -81,6 +81,7 @@ async fn park(count: usize) -> ((Sink, Deployment), f64) {
     deployment.subscribe("s0", &sink.url(0), |_| {}).await;
     let url = deployment.redis.url();
     let worker = deployment.add_worker(&url, &WAITING).pid();
+    deployment.lives().await;
     deployment.publish(count).await;
     deployment.parked(count).await;
     let peak = peak_memory(worker);

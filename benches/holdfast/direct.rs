@@ -36,7 +36,7 @@ pub(crate) async fn measure(plan: Plan, subscribers: usize) -> Vec<Row> {
     }
     let of = |value: fn(&(Run, Run)) -> f64| Samples::new(pairs.iter().map(value));
     let what = format!("direct deliveries, one event to {subscribers}");
-    let note = |name: &str, samples: Samples| format!("{name}: {:.1}", samples.median());
+    let median = |value| of(value).median();
     let ratio = Row::new(
         format!("{what}: POST/s against the bare loop"),
         "",
@@ -46,16 +46,18 @@ pub(crate) async fn measure(plan: Plan, subscribers: usize) -> Vec<Row> {
     .note(format!(
         "{posts} POSTs a run after {warm_up} to warm up, preloaded; bare loop at {concurrency} at once"
     ))
-    .note(note("CPU µs a POST, bare: client", of(|(bare, _)| bare.client)))
-    .note(note("CPU µs a POST, bare: sink", of(|(bare, _)| bare.sink)))
-    .note(note(
-        "CPU µs a POST, Holdfast: worker",
-        of(|(_, holdfast)| holdfast.client),
+    .note(format!(
+        "processor time a POST, bare loop: client {:.1} µs, sink {:.1} µs",
+        median(|(bare, _)| bare.client),
+        median(|(bare, _)| bare.sink)
     ))
-    .note(note("CPU µs a POST, Holdfast: sink", of(|(_, holdfast)| holdfast.sink)))
-    .note(note(
-        "CPU µs a POST, Holdfast: Redis",
-        of(|(_, holdfast)| holdfast.redis),
+    .note(format!(
+        "processor time a POST, Holdfast: worker {:.1} µs, sink {:.1} µs, Redis {:.1} µs (reading {:.1}, scripts {:.1})",
+        median(|(_, holdfast)| holdfast.client),
+        median(|(_, holdfast)| holdfast.sink),
+        median(|(_, holdfast)| holdfast.redis),
+        median(|(_, holdfast)| holdfast.reads),
+        median(|(_, holdfast)| holdfast.scripts)
     ));
     vec![
         ratio,
@@ -70,6 +72,9 @@ struct Run {
     client: f64,
     sink: f64,
     redis: f64,
+    /// What of that Redis spent in XREADGROUP and in scripts, by its own account.
+    reads: f64,
+    scripts: f64,
 }
 
 async fn bare_run(bare: &Arc<Bare>, sink: &mut Sink, concurrency: usize, posts: usize, warm_up: usize) -> Run {
@@ -80,6 +85,8 @@ async fn bare_run(bare: &Arc<Bare>, sink: &mut Sink, concurrency: usize, posts: 
         client: each(cpu(std::process::id()) - before.0, posts),
         sink: each(cpu(sink.pid()) - before.1, posts),
         redis: 0.0,
+        reads: 0.0,
+        scripts: 0.0,
     }
 }
 
@@ -95,8 +102,11 @@ async fn holdfast_run(sink: &mut Sink, posts: usize, warm_up: usize) -> Run {
     let url = deployment.redis.url();
     let worker = deployment.add_worker(&url, &[]).pid();
     sink.accepted(posts).await;
+    let stats = deployment.redis.cli(&["INFO", "commandstats"]);
     let run = Run {
         rate: 0.0,
+        reads: spent(&stats, "xreadgroup") / posts as f64,
+        scripts: spent(&stats, "evalsha") / posts as f64,
         client: each(cpu(worker), posts),
         sink: each(cpu(sink.pid()) - before.1, posts),
         redis: each(cpu(redis) - before.0, posts),
@@ -112,4 +122,13 @@ async fn holdfast_run(sink: &mut Sink, posts: usize, warm_up: usize) -> Run {
 
 fn each(time: Duration, posts: usize) -> f64 {
     time.as_secs_f64() * 1e6 / posts as f64
+}
+
+/// µs that Redis spent in a command.
+fn spent(stats: &str, command: &str) -> f64 {
+    let line = stats
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:")));
+    let usec = line.and_then(|line| line.split(',').find_map(|part| part.strip_prefix("usec=")));
+    usec.and_then(|usec| usec.parse().ok()).unwrap_or(0.0)
 }

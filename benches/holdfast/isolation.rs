@@ -18,16 +18,24 @@ const SUBSCRIBERS: usize = 100;
 const HALF: usize = SUBSCRIBERS / 2;
 const SHARE: f64 = 0.70;
 
+/// Shorter times, for a quick look.
+const SHORT: [(&str, &str); 3] = [
+    ("HOLDFAST_DELIVERY__TIMEOUT", "2s"),
+    ("HOLDFAST_RETRY__DELAY", "1s"),
+    ("HOLDFAST_RETRY__BACKOFF", "1.0"),
+];
+
 pub(crate) async fn measure(plan: Plan) -> Vec<Row> {
     let mut sink = Sink::start(SUBSCRIBERS).await;
     // Longer than the deadline of a request, at which the worker learns of those that hang.
     let window = Duration::from_secs_f64(plan.size(12, 3) as f64);
+    let times: &[(&str, &str)] = if plan.quick { &SHORT } else { &[] };
     let mut pairs = Vec::new();
     for _ in 0..plan.runs.min(3) {
         let capacity = capacity(&mut sink, plan.size(400, 50)).await;
         let per_second = capacity * SHARE / SUBSCRIBERS as f64;
-        let none = run(&mut sink, per_second, window, false).await;
-        let half = run(&mut sink, per_second, window, true).await;
+        let none = run(&mut sink, times, per_second, window, false).await;
+        let half = run(&mut sink, times, per_second, window, true).await;
         println!(
             "   capacity {capacity:.0} POST/s, offered {per_second:.0} events/s; healthy {:.0} → {:.0} POST/s, p99 {:.1} → {:.1} ms",
             none.rate, half.rate, none.p99, half.p99
@@ -92,10 +100,10 @@ async fn capacity(sink: &mut Sink, events: usize) -> f64 {
 }
 
 /// A steady load after a warm-up; with `hanging` half of the subscribers take no answer from then on.
-async fn run(sink: &mut Sink, per_second: f64, window: Duration, hanging: bool) -> Healthy {
+async fn run(sink: &mut Sink, times: &[(&str, &str)], per_second: f64, window: Duration, hanging: bool) -> Healthy {
     let mut deployment = deploy(sink).await;
     let url = deployment.redis.url();
-    deployment.add_worker(&url, &[]);
+    deployment.add_worker(&url, times);
     deployment.lives().await;
     let warm_up = (per_second * 2.0) as usize;
     produce(&deployment, per_second, warm_up).await;

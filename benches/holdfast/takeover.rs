@@ -1,6 +1,6 @@
 //! A worker is killed while its requests are in the air: when has another one sent all of them again?
 //!
-//! With the default times. The subscriber hangs until the second worker lives, so that the first one holds
+//! The subscriber hangs until the second worker lives, so that the first one holds
 //! what it has; then it answers, and the first one is killed.
 
 use futures::future::join_all;
@@ -13,12 +13,19 @@ use crate::sink::{Mode, Sink};
 use crate::stats::Samples;
 use crate::{Plan, events};
 
+/// Shorter times, for a quick look.
+const SHORT: [(&str, &str); 2] = [
+    ("HOLDFAST_WORKER__HEARTBEAT", "200ms"),
+    ("HOLDFAST_WORKER__DEAD_AFTER", "1s"),
+];
+
 /// Events in flight at the worker that is killed, each to a subscriber of its own.
 const HELD: usize = 16;
 
 pub(crate) async fn measure(plan: Plan) -> Vec<Row> {
+    let times: &[(&str, &str)] = if plan.quick { &SHORT } else { &[] };
     // All at once: they wait rather than compute.
-    let runs = join_all((0..plan.runs).map(|_| run())).await;
+    let runs = join_all((0..plan.runs).map(|_| run(times))).await;
     vec![
         Row::new(
             "killed worker: until a peer has sent all that it held",
@@ -26,12 +33,19 @@ pub(crate) async fn measure(plan: Plan) -> Vec<Row> {
             Samples::new(runs),
         )
         .mark(Mark::AtMost(15.0))
-        .note(format!("{HELD} requests in flight, default times (dead after 10 s)")),
+        .note(format!(
+            "{HELD} requests in flight, {}",
+            if plan.quick {
+                "short times"
+            } else {
+                "default times: dead after 10 s"
+            }
+        )),
     ]
 }
 
 /// Seconds from the kill to the arrival of the last delivery.
-async fn run() -> f64 {
+async fn run(times: &[(&str, &str)]) -> f64 {
     let mut sink = Sink::start(HELD).await;
     let mut deployment = Deployment::start(1).await;
     for port in 0..HELD {
@@ -46,11 +60,11 @@ async fn run() -> f64 {
     sink.set_mode(0..HELD, Mode::Hang).await;
     let url = deployment.redis.url();
     // A request may hang for as long as the second worker needs to start.
-    deployment.add_worker(&url, &[("HOLDFAST_DELIVERY__TIMEOUT", "2m")]);
+    deployment.add_worker(&url, &[&[("HOLDFAST_DELIVERY__TIMEOUT", "2m")], times].concat());
     deployment.lives().await;
     join_all((0..HELD).map(|port| deployment.write(events::about(port, port)))).await;
     sink.requested(HELD).await;
-    deployment.add_worker(&url, &[]);
+    deployment.add_worker(&url, times);
     deployment.lives().await;
     sink.set_mode(0..HELD, Mode::Answer(200)).await;
     let held = deployment.snapshot().await.pending;
