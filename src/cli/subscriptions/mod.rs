@@ -79,7 +79,7 @@ pub(super) struct Update {
     destination: Option<String>,
     #[command(flatten)]
     options: Options,
-    /// Put these options back to their defaults; filter and retry stand for all of theirs.
+    /// Put these options back to their defaults; filter, retry and limits stand for all of theirs.
     #[arg(long, value_name = "OPTION", value_delimiter = ',')]
     clear: Vec<Clear>,
 }
