@@ -3,12 +3,12 @@
 use std::io::Write;
 
 use super::filter;
+use super::limits::kept;
 use super::view::{Circuit, MASK, View, destination};
 use crate::cli::table::Table;
 use crate::cli::text::{number, plain, short, span};
 use crate::config::Config;
 use crate::domain::ids::SubscriptionId;
-use crate::domain::retention::{Overflow, Retention};
 use crate::domain::subscription::{State, Subscription};
 use crate::store::census::Census;
 use crate::store::{Store, StoreError};
@@ -120,21 +120,6 @@ fn settings(of: &Subscription, config: &Config) -> Vec<(&'static str, String)> {
         ("keeps", kept(&of.limits)),
     ]);
     lines
-}
-
-/// What is kept while it can't be delivered.
-fn kept(limits: &Retention) -> String {
-    let many = limits.max_parked.map(|most| format!("at most {} parked", number(most)));
-    let long = limits.max_age.map(|age| format!("none for longer than {age}"));
-    let parts: Vec<String> = many.into_iter().chain(long).collect();
-    if parts.is_empty() {
-        return "everything (no limit)".to_owned();
-    }
-    let rest = match limits.overflow {
-        Overflow::DeadLetters => "the oldest beyond that become dead letters",
-        Overflow::File => "the oldest beyond that go to a file",
-    };
-    format!("{}; {rest}", parts.join(", "))
 }
 
 /// How it is going.
