@@ -23,8 +23,9 @@ use crate::telemetry::metrics;
 
 /// The most script calls between two counts; a million deliveries take about as many.
 const TURNS: usize = 4096;
-/// How long other workers leave a queue to the one that writes its overflow: far longer than a disk takes.
-const LEASE: Duration = Duration::from_secs(60);
+/// How long other workers leave a queue to the one that writes its overflow: longer than a disk takes. When the writer
+/// dies another one goes on after that.
+const LEASE: Duration = Duration::from_secs(20);
 /// A queue that stays beyond its limit is said once in this time.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 

@@ -93,3 +93,11 @@ fn all_problems_are_found_at_once() {
     subscription.secret = Some(Secret::new("x"));
     assert_eq!(subscription.validate().expect_err("refused").len(), 3);
 }
+
+#[test]
+fn a_subscription_stored_before_there_were_limits_has_none() {
+    let stored = r#"{"id":"k7m2","destination":"http://h/","created_at":"2026-11-23T04:00:00Z"}"#;
+    let read: Subscription = serde_json::from_str(stored).expect("a subscription");
+    assert!(!read.limits.is_limited() && read.limits.is_default());
+    assert!(!serde_json::to_string(&read).expect("JSON").contains("limits"));
+}
