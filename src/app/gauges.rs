@@ -154,6 +154,7 @@ impl Totals {
             ("delivered", ledger.delivered),
             ("parked", ledger.parked),
             ("dead_lettered", ledger.dead_lettered),
+            ("overflowed", ledger.overflowed),
             ("replayed", ledger.replayed),
             ("dropped", ledger.dropped),
         ] {

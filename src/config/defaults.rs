@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::domain::units::{Period, Size};
 
-use super::{Admin, Delivery, Embedded, Intake, Log, LogFormat, Redis, Retry, Worker};
+use super::{Admin, Delivery, Embedded, Intake, Limits, Log, LogFormat, Redis, Retry, Worker};
 
 impl Default for Redis {
     fn default() -> Self {
@@ -106,6 +106,15 @@ impl Default for Worker {
             audit: Period::from_secs(60),
             drain_delay: Period::from_secs(5),
             shutdown_deadline: Period::from_secs(20),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            check: Period::from_secs(5),
+            overflow_dir: None,
         }
     }
 }

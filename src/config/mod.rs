@@ -43,6 +43,8 @@ pub struct Config {
     pub retry: Retry,
     /// The worker's loops: reading, heartbeats, takeover, shutdown.
     pub worker: Worker,
+    /// How limits of subscriptions are kept.
+    pub limits: Limits,
     /// Log output.
     pub log: Log,
 }
@@ -193,6 +195,16 @@ pub struct Worker {
     pub drain_delay: Period,
     /// After that, how long requests in flight may take to finish.
     pub shutdown_deadline: Period,
+}
+
+/// Keeping the limits that subscriptions have.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// How often queues are compared with their limits.
+    pub check: Period,
+    /// Where deliveries go that overflow to a file, one file for each subscription; nowhere where absent.
+    pub overflow_dir: Option<PathBuf>,
 }
 
 /// Logs, on standard error.

@@ -179,6 +179,17 @@ const RULES: &[Rule] = &[
     ("worker.shutdown_deadline", SOME_TIME, |c| {
         some_time(c.worker.shutdown_deadline)
     }),
+    ("limits.check", SOME_TIME, |c| some_time(c.limits.check)),
+    (
+        "limits.overflow_dir",
+        "the absolute path of a directory, or empty",
+        |c| {
+            c.limits
+                .overflow_dir
+                .as_deref()
+                .is_none_or(std::path::Path::is_absolute)
+        },
+    ),
     ("log.format", "auto, pretty or json", |_| true),
     (
         "log.level",

@@ -21,6 +21,7 @@ mod partition;
 pub mod permissions;
 pub mod probe;
 pub mod registry;
+pub mod retention;
 mod scripts;
 pub mod settle;
 mod target;

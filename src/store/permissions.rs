@@ -48,6 +48,7 @@ const COMMANDS: &[&str] = &[
     "HMGET HASH probe",
     "HGETALL HASH",
     "HLEN HASH",
+    "HSTRLEN HASH probe",
     "HSCAN HASH 0 COUNT 1",
     "HDEL HASH probe",
     "SADD SET probe",

@@ -14,10 +14,12 @@ pub mod in_flight;
 pub mod lane;
 pub mod lease;
 mod meter;
+mod overflow;
 pub mod persist;
 pub mod pod;
 pub mod reader;
 pub mod registry;
+pub mod retention;
 pub mod scheduler;
 pub mod sender;
 pub mod settler;
@@ -69,6 +71,7 @@ impl Worker {
         }
         registry::step(&pod).await?;
         worker.support.spawn(registry::run(Arc::clone(&pod)));
+        worker.intake.spawn(retention::run(Arc::clone(&pod)));
         for partition in pod.store.partitions() {
             let (lane, finished) = Lane::new(Arc::clone(&pod), Arc::clone(partition));
             heartbeat::step(&lane).await?;

@@ -1,5 +1,6 @@
 //! `holdfast status`: how deliveries are going, once or every second.
 
+mod largest;
 mod render;
 mod report;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::largest::{self, Holder};
 use crate::cli::subscriptions::{Circuit, destination};
 use crate::domain::subscription::Subscription;
 use crate::store::census::{Census, Ledger};
@@ -64,6 +65,8 @@ pub(super) struct Totals {
     pub(super) workers_alive: u64,
     pub(super) memory_used_bytes: u64,
     pub(super) memory_limit_bytes: u64,
+    /// Who holds the most, the largest first; three at most.
+    pub(super) largest: Vec<Holder>,
     pub(super) ledger: Books,
     /// Deliveries answered 2xx each second; with --watch only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +81,7 @@ pub(super) struct Books {
     pub(super) delivered: i64,
     pub(super) parked: i64,
     pub(super) dead_lettered: i64,
+    pub(super) overflowed: i64,
     pub(super) dropped: i64,
     pub(super) unwanted_events: i64,
     pub(super) rejected_events: i64,
@@ -159,12 +163,14 @@ impl Report {
                 workers_alive: self.workers,
                 memory_used_bytes: self.memory.used,
                 memory_limit_bytes: self.memory.limit,
+                largest: largest::holders(&self.subscriptions),
                 ledger: Books {
                     wanted: ledger.wanted,
                     replayed: ledger.replayed,
                     delivered: ledger.delivered,
                     parked: ledger.parked,
                     dead_lettered: ledger.dead_lettered,
+                    overflowed: ledger.overflowed,
                     dropped: ledger.dropped,
                     unwanted_events: ledger.unwanted,
                     rejected_events: ledger.rejected,

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::filter;
+use super::limits::kept;
 use super::view::{Circuit, MASK, View, destination};
 use crate::cli::table::Table;
 use crate::cli::text::{number, plain, short, span};
@@ -116,6 +117,7 @@ fn settings(of: &Subscription, config: &Config) -> Vec<(&'static str, String)> {
         ("retry backoff", or(&of.retry.backoff, &retry.backoff)),
         ("retry max delay", or(&of.retry.max_delay, &retry.max_delay)),
         ("retry max attempts", or(&of.retry.max_attempts, &retry.max_attempts)),
+        ("keeps", kept(&of.limits)),
     ]);
     lines
 }

@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use crate::domain::filter::Filter;
+use crate::domain::retention::Retention;
 use crate::domain::subscription::{DeliveryRetryPolicy, RetryOverrides, State, Subscription};
 use crate::domain::units::Period;
 use crate::store::census::Census;
@@ -23,6 +24,7 @@ pub(super) struct View<'a> {
     headers: Vec<Header<'a>>,
     retry_policy: DeliveryRetryPolicy,
     retry: &'a RetryOverrides,
+    limits: &'a Retention,
     max_in_flight: Option<u32>,
     timeout: Option<Period>,
     ca_file: Option<String>,
@@ -116,6 +118,7 @@ impl<'a> View<'a> {
                 .collect(),
             retry_policy: of.retry_policy,
             retry: &of.retry,
+            limits: &of.limits,
             max_in_flight: of.max_in_flight,
             timeout: of.timeout,
             ca_file: of.ca_file.as_ref().map(|file| file.display().to_string()),

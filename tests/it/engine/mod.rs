@@ -8,6 +8,7 @@ mod crashes;
 mod direct;
 mod harness;
 mod headers;
+mod limits;
 mod outage;
 mod poison;
 mod redis_faults;

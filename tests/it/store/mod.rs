@@ -12,6 +12,7 @@ mod model;
 mod refusals;
 mod registry;
 mod removal;
+mod retention;
 mod settle;
 mod state;
 mod suspension;

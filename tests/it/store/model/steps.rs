@@ -25,7 +25,7 @@ const VERDICTS: [Verdict; 8] = [
 impl World {
     /// One random step, and the check after it.
     pub(super) async fn step(&mut self) {
-        let name = match self.below(100) {
+        let name = match self.below(104) {
             0..12 => self.publish().await,
             12..22 => self.read_events().await,
             22..34 => self.settle().await,
@@ -44,6 +44,7 @@ impl World {
             92 => self.wake().await,
             93 => self.audit().await,
             94..98 => self.publish().await,
+            100..104 => self.keep_limits().await,
             _ => {
                 let full = !self.full && self.one_in(3);
                 self.set_full(full).await;

@@ -46,6 +46,8 @@ pub(super) struct World {
     pub(super) events: BTreeMap<StreamId, BTreeSet<String>>,
     /// Deliveries that were answered 2xx.
     pub(super) received: BTreeSet<(StreamId, String)>,
+    /// Deliveries that a worker wrote to its file.
+    pub(super) written: BTreeSet<(StreamId, String)>,
     pub(super) full: bool,
     pub(super) state: State,
 }
@@ -69,6 +71,7 @@ impl World {
             version: 0,
             events: BTreeMap::new(),
             received: BTreeSet::new(),
+            written: BTreeSet::new(),
             full: false,
         };
         for _ in 0..3 {
@@ -137,6 +140,7 @@ impl World {
             }
             for name in wanted {
                 let kept = self.received.contains(&(*event, name.clone()))
+                    || self.written.contains(&(*event, name.clone()))
                     || state.queues[name].contains_key(&member)
                     || dead.contains(&(name.as_str(), member.as_str()))
                     || self.subscriptions[name];
