@@ -43,6 +43,8 @@ pub struct Config {
     pub retry: Retry,
     /// The worker's loops: reading, heartbeats, takeover, shutdown.
     pub worker: Worker,
+    /// What is remembered of settled events.
+    pub recent: Recent,
     /// Log output.
     pub log: Log,
 }
@@ -193,6 +195,18 @@ pub struct Worker {
     pub drain_delay: Period,
     /// After that, how long requests in flight may take to finish.
     pub shutdown_deadline: Period,
+}
+
+/// What is remembered of settled events, for `holdfast find`. It is the first to go when Redis fills up.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recent {
+    /// How long a settled event is remembered; zero remembers none.
+    pub max_age: Period,
+    /// How much of Redis' memory that may take, all partitions together; zero remembers none.
+    pub max_bytes: Size,
+    /// How often what is too old or too much is dropped.
+    pub trim: Period,
 }
 
 /// Logs, on standard error.

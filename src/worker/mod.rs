@@ -17,6 +17,7 @@ mod meter;
 pub mod persist;
 pub mod pod;
 pub mod reader;
+pub mod recent;
 pub mod registry;
 pub mod scheduler;
 pub mod sender;
@@ -24,6 +25,7 @@ pub mod settler;
 pub mod slots;
 pub mod sweep;
 pub mod takeover;
+mod unwanted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +35,7 @@ use tracing::{info, warn};
 
 use self::lane::Lane;
 use self::pod::Pod;
+use self::recent::Trimmer;
 use crate::store::StoreError;
 use crate::store::events::Stream;
 
@@ -69,6 +72,9 @@ impl Worker {
         }
         registry::step(&pod).await?;
         worker.support.spawn(registry::run(Arc::clone(&pod)));
+        let mut trimmer = Trimmer::new(Arc::clone(&pod));
+        trimmer.turn().await;
+        worker.support.spawn(trimmer.run());
         for partition in pod.store.partitions() {
             let (lane, finished) = Lane::new(Arc::clone(&pod), Arc::clone(partition));
             heartbeat::step(&lane).await?;
