@@ -24,6 +24,9 @@ const NOTES_PAGE: u64 = 64;
 /// Subscriptions asked for at once.
 const STEP: usize = 256;
 
+/// A failover may set the clock back by this much.
+const CLOCKS_DIFFER_MS: u64 = 60_000;
+
 /// What is known of one event.
 #[derive(Debug, Clone, Default)]
 pub struct Whereabouts {
@@ -123,11 +126,14 @@ impl Partition {
             }
             found.insert(*event, whereabouts);
         }
-        let oldest = events.first().filter(|event| event.millis <= now);
-        // Nothing is settled before it arrived; an id from the future was set by hand and says nothing.
-        let before = oldest.map(|event| StreamId {
-            millis: event.millis.saturating_sub(1),
-            sequence: u64::MAX,
+        let Some(oldest) = events.first() else {
+            return Ok((now, found));
+        };
+        // Nothing is settled before it arrived, but for what the clocks of two masters differ by. An id from the
+        // future was set by hand and says nothing.
+        let before = (oldest.millis <= now).then_some(StreamId {
+            millis: oldest.millis.saturating_sub(CLOCKS_DIFFER_MS),
+            sequence: 0,
         });
         self.add_dead(before, &mut found).await?;
         self.add_notes(before, &mut found).await?;

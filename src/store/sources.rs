@@ -26,11 +26,11 @@ pub struct Source {
 }
 
 impl Partition {
-    /// The sources that were heard of last at `until_ms` or before (`None`: all), the longest silent first.
+    /// All sources, the longest silent first.
     ///
     /// # Errors
     /// When Redis can't be reached or the key has the wrong type.
-    pub async fn sources(&self, until_ms: Option<u64>) -> Result<Vec<Source>, StoreError> {
+    pub async fn sources(&self) -> Result<Vec<Source>, StoreError> {
         let mut sources = Vec::new();
         let mut first = 0;
         loop {
@@ -45,9 +45,6 @@ impl Partition {
                     reason = "milliseconds since the epoch fit; a negative one was set by hand and is 0"
                 )]
                 let last_ms = score as u64;
-                if until_ms.is_some_and(|until| last_ms > until) {
-                    return Ok(sources);
-                }
                 let name = String::from_utf8_lossy(&name).into_owned();
                 sources.push(Source { name, last_ms });
             }
@@ -56,14 +53,5 @@ impl Partition {
             }
             first += PAGE;
         }
-    }
-
-    /// How many sources are remembered.
-    ///
-    /// # Errors
-    /// When Redis can't be reached or the key has the wrong type.
-    pub async fn source_count(&self) -> Result<u64, StoreError> {
-        let client = self.connection.client();
-        measured("ZCARD", client.zcard(self.keys.sources())).await
     }
 }
