@@ -10,6 +10,7 @@ mod harness;
 mod headers;
 mod outage;
 mod poison;
+mod recent;
 mod redis_faults;
 mod scaling;
 mod service;
