@@ -190,6 +190,13 @@ const RULES: &[Rule] = &[
                 .is_none_or(std::path::Path::is_absolute)
         },
     ),
+    ("recent.max_age", ANY_TIME, |c| any_time(c.recent.max_age)),
+    (
+        "recent.max_bytes",
+        "a size such as 512KiB, 16MiB or 1GiB, or 0B for none",
+        |_| true,
+    ),
+    ("recent.trim", SOME_TIME, |c| some_time(c.recent.trim)),
     ("log.format", "auto, pretty or json", |_| true),
     (
         "log.level",

@@ -52,6 +52,22 @@ impl Partition {
         rows.into_iter().map(|row| Ok(read(&parse_entry(row, 0)?))).collect()
     }
 
+    /// Dead letters before an id (`None`: from the newest), newest first, at most `most`.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn dead_letters_before(
+        &self,
+        before: Option<StreamId>,
+        most: u64,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let from = before.map_or_else(|| "+".to_owned(), |id| format!("({id}"));
+        let client = self.connection.client();
+        let call = client.xrevrange(self.keys.dead(), from, "-", Some(most));
+        let rows: Vec<Value> = measured("XREVRANGE", call).await?;
+        rows.into_iter().map(|row| Ok(read(&parse_entry(row, 0)?))).collect()
+    }
+
     /// One dead letter.
     ///
     /// # Errors

@@ -55,6 +55,24 @@ impl Keys {
         format!("{}wakeups", self.base)
     }
 
+    /// The stream of settled events.
+    #[must_use]
+    pub fn recent(&self) -> String {
+        format!("{}recent", self.base)
+    }
+
+    /// When each source was heard of last.
+    #[must_use]
+    pub fn sources(&self) -> String {
+        format!("{}sources", self.base)
+    }
+
+    /// Parked events.
+    #[must_use]
+    pub fn bodies(&self) -> String {
+        format!("{}bodies", self.base)
+    }
+
     /// Retry queue of a subscription.
     #[must_use]
     pub fn retry(&self, subscription: &str) -> String {

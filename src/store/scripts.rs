@@ -23,7 +23,7 @@ macro_rules! scripts {
 
 scripts!(
     alone, audit, bury, census, claim, delivered, failed, fetch, finish, groups, heartbeat, leave, orphans, overflowed,
-    refused, reinject, remove, replay, retain, settle, snapshot, suspend, wake,
+    parked, refused, reinject, remove, replay, retain, settle, snapshot, suspend, trim, wake,
 );
 
 /// The registry's script: its key is not a partition's, so it has no prelude.

@@ -9,6 +9,7 @@ mod drain;
 mod large_settlements;
 mod limits;
 mod model;
+mod recent;
 mod refusals;
 mod registry;
 mod removal;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use holdfast::domain::ids::{Member, StreamId};
 use holdfast::store::dead_letters::Replayed;
 use holdfast::store::drain::Redelivery;
+use holdfast::store::recent::Bounds;
 use holdfast::store::settle::{Outcome, Settlement, Verdict};
 
 use super::world::{LIMITS, World};
@@ -275,6 +276,11 @@ impl World {
     async fn audit(&mut self) -> &'static str {
         let all: Vec<_> = self.subscriptions.keys().map(|name| id(name)).collect();
         let repaired = self.partition.audit(&all).await.unwrap();
+        let bounds = Bounds {
+            max_age_ms: 1_000,
+            max_bytes: u64::from(self.one_in(2)) * 512,
+        };
+        self.partition.trim(bounds).await.unwrap();
         let read = |id: &String| self.state.redeliveries_pending.iter().any(|(pending, _)| pending == id);
         let unread = self.state.redeliveries.keys().any(|id| !read(id));
         self.note(format!("audit: {repaired}"));
