@@ -3,6 +3,9 @@
 //! `holdfast status` prints it and the admin listener's page shows it: composed here, once, for both.
 
 mod circuit;
+mod dead_letters;
+mod history;
+mod workers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +14,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use self::circuit::{Circuit, MASK, destination};
+pub use self::dead_letters::{DeadLetterRow, latest_dead_letters};
+pub use self::history::{History, Sample};
+pub use self::workers::{WorkerRow, workers};
 use crate::domain::subscription::Subscription;
 use crate::store::census::{Census, Ledger};
 use crate::store::memory::Memory;
@@ -62,6 +68,8 @@ pub struct Row<'a> {
 pub struct Totals {
     /// Subscriptions whose stored JSON can't be read.
     pub unreadable_subscriptions: usize,
+    /// Events that were ever accepted: settled, or in the stream.
+    pub events_accepted: i64,
     /// Events in the stream that no worker has taken yet.
     pub events_waiting: u64,
     /// Events that workers hold.
@@ -142,6 +150,20 @@ impl Report {
         Ok(report)
     }
 
+    /// Redis' clock when it was taken, ms since the epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Changes whenever a dead letter came or went, but for a coincidence.
+    #[must_use]
+    pub fn dead_letters_mark(&self) -> [i64; 4] {
+        let ledger = &self.ledger;
+        let count = i64::try_from(self.dead_letters).unwrap_or(i64::MAX);
+        [count, ledger.dead_lettered, ledger.rejected, ledger.replayed]
+    }
+
     /// What is shown, with rates where there is an earlier report.
     #[must_use]
     pub fn view<'a>(&'a self, before: Option<&Self>) -> View<'a> {
@@ -174,6 +196,7 @@ impl Report {
             subscriptions,
             totals: Totals {
                 unreadable_subscriptions: self.unreadable,
+                events_accepted: history::accepted(&self.ledger, self.waiting + self.pending),
                 events_waiting: self.waiting,
                 events_in_progress: self.pending,
                 oldest_event_age_ms: self.oldest_ms.map(|then| self.now_ms.saturating_sub(then)),

@@ -22,6 +22,7 @@ const COMMANDS: &[&str] = &[
     "XADD STREAM * probe 1",
     "XLEN STREAM",
     "XRANGE STREAM - + COUNT 1",
+    "XREVRANGE STREAM + - COUNT 1",
     "XGROUP CREATE STREAM probe 0 MKSTREAM",
     "XREADGROUP GROUP probe probe COUNT 1 STREAMS STREAM >",
     "XPENDING STREAM probe - + 1 probe",
