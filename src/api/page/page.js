@@ -6,7 +6,7 @@
 
 const PERIOD = 1000; // from one question to the next, ms
 const PATIENCE = 8000; // then a question counts as unanswered, ms
-const SPAN = 15 * 60 * 1000; // what the charts show, ms
+const SPANS = [2, 5, 10, 15]; // what the charts show, minutes: the least that holds all there is
 const GAP = 3; // no line over a gap of so many usual distances
 
 const byId = (id) => document.getElementById(id);
@@ -132,7 +132,7 @@ function figures(status, now) {
     ["Accepted", now.accepted === null ? "–" : rate(now.accepted), "events a second"],
     ["Delivered", now.delivered === null ? "–" : rate(now.delivered), "a second"],
     ["Parked", number(totals.ledger.parked), status.oldest_parked_age_ms === null ? "" : `oldest ${span(status.oldest_parked_age_ms)}`, totals.ledger.parked ? "warn" : ""],
-    ["In progress", number(waiting), waiting && totals.oldest_event_age_ms !== null ? `oldest ${span(totals.oldest_event_age_ms)}` : "events"],
+    ["In progress", number(waiting), waiting && totals.oldest_event_age_ms >= 2000 ? `oldest ${span(totals.oldest_event_age_ms)}` : "events"],
     ["Dead letters", number(totals.dead_letters), "", totals.dead_letters ? "warn" : ""],
     ["Workers", number(totals.workers_alive), "alive", totals.workers_alive ? "" : "bad"],
     ["Redis memory", size(totals.memory_used_bytes), totals.memory_limit_bytes ? `${Math.floor(memory * 100)} % of ${size(totals.memory_limit_bytes)}` : "", memory >= 0.8 ? "bad" : memory >= 0.6 ? "warn" : ""],
@@ -159,8 +159,8 @@ function subscriptions(status) {
     const per = item.parked_per_second ?? 0;
     cell(change, per ? (per > 0 ? "+" : "") + number(per) : "–", per < 0 && item.parked ? `${span((item.parked / -per) * 1000)} left` : "");
     cell(oldest, item.oldest_age_ms === null ? "–" : span(item.oldest_age_ms));
-    cell(next, nextTry(item), item.failures > 1 ? `${number(item.failures)} failed` : "");
-    cell(why, item.delivery === "delivering" ? "" : item.last_error);
+    cell(next, nextTry(item));
+    cell(why, item.delivery === "delivering" ? "" : item.last_error, trouble(item));
   });
   byId("subscriptions").hidden = status.subscriptions.length === 0;
   const filtered = byId("filter").value.trim() !== "";
@@ -172,6 +172,11 @@ function subscriptions(status) {
   const unreadable = status.totals.unreadable_subscriptions;
   put(byId("states"), names.filter((name) => status.states[name]).map((name) => `${number(status.states[name])} ${name}`)
     .concat(unreadable ? `${number(unreadable)} unreadable: see holdfast subscriptions list` : []).join(" · "));
+}
+
+function trouble(item) {
+  if (item.unavailable_for_ms === null) return "";
+  return `down for ${span(item.unavailable_for_ms)}, ${count(item.failures, "probe")} failed`;
 }
 
 function nextTry(item) {
@@ -240,11 +245,10 @@ function svg(tag, attributes) {
   return node;
 }
 
-/** The next round number above: 1, 2 or 5 times a power of ten. */
+/** The next round number above. */
 function ceiling(n) {
-  if (n <= 1) return 1;
-  const power = 10 ** Math.floor(Math.log10(n));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= n);
+  const power = 10 ** Math.max(0, Math.floor(Math.log10(n)));
+  return [1, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= n);
 }
 
 /** Cuts points where some are missing. */
@@ -260,10 +264,10 @@ function pieces(points) {
 }
 
 /** Draws lines over the last minutes; `series` are names of the points' values, the first with an area below. */
-function chart(box, { points, end, series, label, className }) {
+function chart(box, { points, end, minutes, series, label, className }) {
   const width = Math.max(200, box.clientWidth), height = 120, top = 14, bottom = 102;
   const most = ceiling(Math.max(1, ...points.flatMap((point) => series.map((name) => point[name]))));
-  const x = (at) => ((at - (end - SPAN)) / SPAN) * width;
+  const x = (at) => (1 + (at - end) / (minutes * 60000)) * width;
   const y = (value) => bottom - (Math.max(0, value) / most) * (bottom - top);
   const xy = (name) => (point) => `${x(point.at).toFixed(1)} ${y(point[name]).toFixed(1)}`;
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label, class: className ?? "" });
@@ -274,9 +278,9 @@ function chart(box, { points, end, series, label, className }) {
     root.append(node);
   };
   mark(whole.format(most), 0, top - 4, "start");
-  mark("15 min ago", 0, height - 3, "start");
-  mark("10", x(end - 10 * 60000), height - 3, "middle");
-  mark("5", x(end - 5 * 60000), height - 3, "middle");
+  mark(`${minutes} min ago`, 0, height - 3, "start");
+  const step = minutes > 5 ? 5 : 1;
+  for (let ago = step; ago < minutes; ago += step) mark(`${ago}`, x(end - ago * 60000), height - 3, "middle");
   mark("now", width, height - 3, "end");
   for (const piece of pieces(points)) {
     series.forEach((name, at) => {
@@ -306,7 +310,9 @@ function charts(status) {
   const last = { at: end, accepted: status.totals.events_accepted, delivered: books.delivered, parked: books.parked };
   if (!samples.length || end - samples[samples.length - 1].at > 2500) samples.push(last);
   else samples[samples.length - 1] = last;
-  const usable = samples.filter((sample) => sample.at >= end - SPAN);
+  const longest = SPANS[SPANS.length - 1];
+  const usable = samples.filter((sample) => sample.at >= end - longest * 60000);
+  const minutes = SPANS.find((span) => usable[0].at >= end - span * 60000);
   const rates = usable.slice(1).flatMap((sample, at) => {
     const seconds = (sample.at - usable[at].at) / 1000;
     if (seconds > 60) return [];
@@ -316,20 +322,20 @@ function charts(status) {
   const now = rates[rates.length - 1];
   const most = (points, name) => Math.max(0, ...points.map((point) => point[name]));
   const said = chart(byId("throughput"), {
-    points: rates, end, series: ["delivered", "accepted"],
-    label: now ? `Delivered ${rate(now.delivered)} a second now, at most ${rate(most(rates, "delivered"))} in the last 15 minutes; accepted ${rate(now.accepted)} events a second now` : "No rates yet",
+    points: rates, end, minutes, series: ["delivered", "accepted"],
+    label: now ? `Delivered ${rate(now.delivered)} a second now, at most ${rate(most(rates, "delivered"))} in ${minutes} minutes; accepted ${rate(now.accepted)} events a second now` : "No rates yet",
   });
   legend(byId("throughput-legend"), said, now && [["", "delivered", rate((said ?? now).delivered)], ["dashed", "accepted", rate((said ?? now).accepted)]]);
   const parked = chart(byId("backlog"), {
-    points: usable, end, series: ["parked"], className: "behind",
-    label: `${count(last.parked, "delivery")} parked now, at most ${number(most(usable, "parked"))} in the last 15 minutes`,
+    points: usable, end, minutes, series: ["parked"], className: "behind",
+    label: `${count(last.parked, "delivery")} parked now, at most ${number(most(usable, "parked"))} in ${minutes} minutes`,
   });
   legend(byId("backlog-legend"), parked, [[null, parked ? "then" : "now", number((parked ?? last).parked)], [null, "highest", number(most(usable, "parked"))]]);
 }
 
 function legend(node, chosen, entries) {
-  const parts = (entries || []).flatMap(([line, name, value]) => [line === null ? "  " : make("i", line), `${name} `, make("b", "", value)]);
-  node.replaceChildren(chosen ? `${clock(chosen.at)} ` : "", ...parts);
+  const parts = (entries || []).map(([line, name, value]) => make("span", "", line === null ? "" : make("i", line), `${name} `, make("b", "", value)));
+  node.replaceChildren(...(chosen ? [make("span", "", clock(chosen.at))] : []), ...parts);
 }
 
 for (const id of ["throughput", "backlog"]) {
