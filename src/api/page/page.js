@@ -379,14 +379,14 @@ function alive() {
   silentSince = null;
   answeredAt = Date.now();
   byId("absence").hidden = true;
-  byId("board").classList.remove("stale");
+  document.body.classList.remove("stale");
   byId("live").dataset.state = "live";
   put(byId("live-text"), `live · ${clock(answeredAt)}`);
 }
 
 function away(reason) {
   silentSince ??= answeredAt ?? Date.now();
-  byId("board").classList.add("stale");
+  document.body.classList.toggle("stale", shown !== null);
   byId("live").dataset.state = "away";
   put(byId("live-text"), `no answer since ${clock(silentSince)} (${span(Date.now() - silentSince)})`);
   byId("absence").hidden = false;

@@ -121,24 +121,24 @@ async fn an_outage_of_redis_is_told_and_ends() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_who_look_cost_as_much_as_one() {
     let deployment = Deployment::start(1, &[]).await;
-    // Nothing else asks for the workers by ZRANGE outside of a script that has nothing to look at here.
-    let asked = || {
+    // Each reading asks for the workers by ZRANGE; hardly anything else does here.
+    let readings = || {
         let info = deployment.cli(&["INFO", "commandstats"]);
         let line = info.lines().find(|line| line.starts_with("cmdstat_zrange:"));
         line.and_then(|line| line.split(['=', ',']).nth(1)?.parse::<usize>().ok())
             .unwrap_or(0)
     };
     let pod = &admin(&deployment).await;
-    let before = asked();
-    let looks = join_all((0..40).map(|_| status(pod, ""))).await;
+    let before = readings();
+    let looks = join_all((0..60).map(|_| status(pod, ""))).await;
     let times: HashSet<u64> = looks.iter().map(|look| look["now_ms"].as_u64().unwrap()).collect();
-    assert_eq!(asked() - before, times.len());
     assert!(
-        times.len() <= 10,
+        times.len() <= 15,
         "{} readings for {} who look",
         times.len(),
         looks.len()
     );
+    assert!(readings() - before <= 15);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

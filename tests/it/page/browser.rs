@@ -52,7 +52,14 @@ impl Browser {
             answer.is_ok_and(|answer| answer["ready"] == true)
         })
         .await;
-        browser.open().await.then_some(browser)
+        if !browser.open().await {
+            return None;
+        }
+        // What the browser's own first page asks for is no page's doing.
+        browser.go("about:blank").await;
+        browser.requests().await;
+        browser.console().await;
+        Some(browser)
     }
 
     /// Opens the browser itself; false when there is only the driver.
