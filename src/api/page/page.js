@@ -9,6 +9,8 @@ const PATIENCE = 8000; // then a question counts as unanswered, ms
 const SPANS = [2, 5, 10, 15]; // what the charts show, minutes: the least that holds all there is
 const GAP = 3; // no line over a gap of so many usual distances
 
+const EM = "\u2003"; // a space that goes away where a line ends
+
 const byId = (id) => document.getElementById(id);
 const whole = new Intl.NumberFormat("en-US");
 const few = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 });
@@ -154,7 +156,7 @@ function subscriptions(status) {
     tr.dataset.state = item.delivery;
     const [state, name, parked, change, oldest, next, why] = tr.cells;
     chip(state, item.delivery);
-    cell(name, item.destination, item.id);
+    cell(name, item.destination + EM, item.id);
     cell(parked, number(item.parked));
     const per = item.parked_per_second ?? 0;
     cell(change, per ? (per > 0 ? "+" : "") + number(per) : "–", per < 0 && item.parked ? `${span((item.parked / -per) * 1000)} left` : "");
@@ -210,7 +212,7 @@ function deadLetters(status) {
     cell(when, `${span(status.now_ms - item.given_up_at_ms)} ago`);
     when.title = new Date(item.given_up_at_ms).toLocaleString();
     const to = item.subscription === null ? "an event that can't be read" : item.destination ?? item.subscription;
-    cell(name, to, to === item.subscription || item.subscription === null ? "" : item.subscription);
+    cell(name, to + EM, to === item.subscription || item.subscription === null ? "" : item.subscription);
     cell(why, item.reason, item.error);
     cell(tries, number(item.attempts));
   });
