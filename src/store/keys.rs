@@ -49,6 +49,12 @@ impl Keys {
         format!("{}removed", self.base)
     }
 
+    /// Last heartbeat of each worker.
+    #[must_use]
+    pub fn workers(&self) -> String {
+        format!("{}workers", self.base)
+    }
+
     /// Next wake-up of each waiting subscription.
     #[must_use]
     pub fn wakeups(&self) -> String {

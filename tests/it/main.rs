@@ -8,6 +8,7 @@ mod engine;
 mod gauges;
 mod intake;
 mod layers;
+mod page;
 mod probe;
 mod redis_connection;
 mod sink;

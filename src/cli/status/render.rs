@@ -1,9 +1,9 @@
 //! A report as text: a table of the subscriptions and a few lines of totals.
 
 use super::largest;
-use super::report::{Books, Report, Row, Totals};
 use crate::cli::table::Table;
 use crate::cli::text::{count, number, short, short_error, size, span};
+use crate::report::{Books, Report, Row, Totals};
 
 const DESTINATION_WIDTH: usize = 44;
 const ERROR_WIDTH: usize = 48;

@@ -8,7 +8,6 @@ use url::{ParseError, Url};
 use super::clear::Clear;
 use super::limits;
 use super::options::{Given, option_of};
-use super::view::destination;
 use super::{Add, Remove, Suspend, Update};
 use crate::cli::confirm::confirm;
 use crate::cli::text::{count, now};
@@ -16,6 +15,7 @@ use crate::config::Config;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::{State, Subscription};
 use crate::domain::validation::Problem;
+use crate::report::destination;
 use crate::store::registry::new_id;
 use crate::store::{Store, StoreError};
 

@@ -17,7 +17,6 @@ use clap::{Args, Subcommand};
 
 use self::clear::Clear;
 use self::options::Options;
-pub(super) use self::view::{Circuit, destination};
 use super::Json;
 use super::deployment::with_store;
 use crate::config::Config;

@@ -4,12 +4,13 @@ use std::io::Write;
 
 use super::filter;
 use super::limits::kept;
-use super::view::{Circuit, MASK, View, destination};
+use super::view::View;
 use crate::cli::table::Table;
 use crate::cli::text::{number, plain, short, span};
 use crate::config::Config;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::{State, Subscription};
+use crate::report::{Circuit, MASK, destination};
 use crate::store::census::Census;
 use crate::store::{Store, StoreError};
 

@@ -6,7 +6,7 @@ mod clocks;
 mod cluster;
 mod crashes;
 mod direct;
-mod harness;
+pub(crate) mod harness;
 mod headers;
 mod limits;
 mod outage;
