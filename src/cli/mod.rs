@@ -8,8 +8,10 @@ mod confirm;
 mod dead_letters;
 pub mod demo;
 mod deployment;
+mod find;
 mod publish;
 pub mod sink;
+mod sources;
 mod status;
 mod subscriptions;
 mod table;
@@ -50,6 +52,10 @@ enum Verb {
     DeadLetters(dead_letters::Verb),
     /// Show how deliveries are going, subscription by subscription.
     Status(status::Args),
+    /// Show where an event is, or the events of a source: waiting, parked, dead, or delivered a moment ago.
+    Find(find::Args),
+    /// Show when each source of events was heard of last, and who went silent.
+    Sources(sources::Args),
     /// Put events into the stream, as the HTTP intake does.
     Publish(publish::Args),
     /// Show events being kept and delivered through an outage, a hang and a killed worker.
@@ -90,6 +96,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Subscriptions(verb) => block_on(subscriptions::run(*verb, &load(file)?.config, out)),
         Verb::DeadLetters(verb) => block_on(dead_letters::run(verb, &load(file)?.config, out)),
         Verb::Status(args) => block_on(status::run(args, &load(file)?.config, out)),
+        Verb::Find(args) => block_on(find::run(args, &load(file)?.config, out)),
+        Verb::Sources(args) => block_on(sources::run(args, &load(file)?.config, out)),
         Verb::Publish(args) => block_on(publish::run(args, &load(file)?.config, out)),
         Verb::Demo(args) => block_on(demo::run(args)),
         Verb::Sink(args) => block_on(sink::run(args)),

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::filter::Filter;
 use super::ids::SubscriptionId;
+use super::retention::Retention;
 use super::units::Period;
 
 /// One subscriber's wish, a Redfish `EventDestination` (DSP0266, "Eventing").
@@ -35,6 +36,9 @@ pub struct Subscription {
     /// What replaces the service's retry settings for this subscription.
     #[serde(default)]
     pub retry: RetryOverrides,
+    /// How much of what waits is kept; everything where absent.
+    #[serde(default, skip_serializing_if = "Retention::is_default")]
+    pub limits: Retention,
     /// At most this many requests at once from one pod; the service's default where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_in_flight: Option<u32>,
@@ -142,6 +146,7 @@ impl Subscription {
             headers: Vec::new(),
             retry_policy: DeliveryRetryPolicy::default(),
             retry: RetryOverrides::default(),
+            limits: Retention::default(),
             max_in_flight: None,
             timeout: None,
             ca_file: None,

@@ -22,6 +22,8 @@ const COMMANDS: &[&str] = &[
     "XADD STREAM * probe 1",
     "XLEN STREAM",
     "XRANGE STREAM - + COUNT 1",
+    "XREVRANGE STREAM + - COUNT 1",
+    "XTRIM STREAM MINID 0",
     "XGROUP CREATE STREAM probe 0 MKSTREAM",
     "XREADGROUP GROUP probe probe COUNT 1 STREAMS STREAM >",
     "XPENDING STREAM probe - + 1 probe",
@@ -34,9 +36,11 @@ const COMMANDS: &[&str] = &[
     "XGROUP DELCONSUMER STREAM probe probe",
     "ZADD ZSET LT 1 probe",
     "ZADD ZSET NX 1 probe",
+    "ZADD ZSET GT 1 probe",
     "ZSCORE ZSET probe",
     "ZCOUNT ZSET 0 1",
     "ZREMRANGEBYSCORE ZSET 0 1",
+    "ZREMRANGEBYRANK ZSET 0 1",
     "ZCARD ZSET",
     "ZRANGE ZSET 0 0 WITHSCORES",
     "ZRANGEBYSCORE ZSET 0 1 LIMIT 0 1",
@@ -48,6 +52,7 @@ const COMMANDS: &[&str] = &[
     "HMGET HASH probe",
     "HGETALL HASH",
     "HLEN HASH",
+    "HSTRLEN HASH probe",
     "HSCAN HASH 0 COUNT 1",
     "HDEL HASH probe",
     "SADD SET probe",
@@ -66,6 +71,10 @@ const DIRECT: &[&str] = &[
     "EVAL return 0",
     "EVALSHA 0000000000000000000000000000000000000000 0",
 ];
+
+/// What the scripts can do without: `trim` estimates what it may not measure.
+#[cfg(test)]
+const OPTIONAL: &[&str] = &["MEMORY"];
 
 /// Runs one command and answers its error's text, or an empty string.
 const IN_LUA: &str = "local reply = redis.pcall(unpack(ARGV)); \
@@ -229,6 +238,7 @@ mod tests {
         }
         assert!(called.contains("XCLAIM"), "{called:?}");
         called.retain(|name| name.bytes().all(|byte| byte.is_ascii_uppercase()));
+        called.retain(|name| !OPTIONAL.contains(&name.as_str()));
         let missing: Vec<&String> = called.iter().filter(|name| !tried.contains(name.as_str())).collect();
         assert_eq!(missing, Vec::<&String>::new());
     }

@@ -10,6 +10,7 @@ mod gauges;
 mod intake;
 mod k8s;
 mod layers;
+mod page;
 mod probe;
 mod redis_connection;
 mod sink;

@@ -6,14 +6,16 @@ use std::path::Path;
 use url::{ParseError, Url};
 
 use super::clear::Clear;
+use super::limits;
 use super::options::{Given, option_of};
-use super::view::destination;
 use super::{Add, Remove, Suspend, Update};
 use crate::cli::confirm::confirm;
 use crate::cli::text::{count, now};
+use crate::config::Config;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::{State, Subscription};
 use crate::domain::validation::Problem;
+use crate::report::destination;
 use crate::store::registry::new_id;
 use crate::store::{Store, StoreError};
 
@@ -75,7 +77,13 @@ impl Edit {
 }
 
 /// Stores a new subscription.
-pub(super) async fn add(store: &Store, mut wish: Wish, json: bool, out: &mut impl Write) -> anyhow::Result<()> {
+pub(super) async fn add(
+    store: &Store,
+    config: &Config,
+    mut wish: Wish,
+    json: bool,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let added = loop {
         match store.add_subscription(wish.subscription.clone()).await {
             Err(StoreError::Taken(_)) => wish.subscription.id = new_id(),
@@ -85,6 +93,7 @@ pub(super) async fn add(store: &Store, mut wish: Wish, json: bool, out: &mut imp
     if added.is_suspended() {
         store.apply_state(&added).await?;
     }
+    limits::note(store, config, None, &added).await?;
     let id = &added.id;
     let secret = wish.given.new_secret();
     if json {
@@ -112,7 +121,7 @@ pub(super) async fn add(store: &Store, mut wish: Wish, json: bool, out: &mut imp
 }
 
 /// Changes a subscription.
-pub(super) async fn update(store: &Store, edit: &Edit, out: &mut impl Write) -> anyhow::Result<()> {
+pub(super) async fn update(store: &Store, config: &Config, edit: &Edit, out: &mut impl Write) -> anyhow::Result<()> {
     let before = known(store, &edit.id).await?;
     let mut after = before.clone();
     edit.apply(&mut after);
@@ -136,6 +145,7 @@ pub(super) async fn update(store: &Store, edit: &Edit, out: &mut impl Write) -> 
         writeln!(out, "{} updated", edit.id)?;
     }
     note_ca_file(edit.given.ca_file());
+    limits::note(store, config, Some(&before), &after).await?;
     Ok(())
 }
 

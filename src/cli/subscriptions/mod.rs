@@ -6,6 +6,7 @@
 mod change;
 mod clear;
 mod filter;
+mod limits;
 mod options;
 mod show;
 mod view;
@@ -16,7 +17,6 @@ use clap::{Args, Subcommand};
 
 use self::clear::Clear;
 use self::options::Options;
-pub(super) use self::view::{Circuit, destination};
 use super::Json;
 use super::deployment::with_store;
 use crate::config::Config;
@@ -79,7 +79,7 @@ pub(super) struct Update {
     destination: Option<String>,
     #[command(flatten)]
     options: Options,
-    /// Put these options back to their defaults; filter and retry stand for all of theirs.
+    /// Put these options back to their defaults; filter, retry and limits stand for all of theirs.
     #[arg(long, value_name = "OPTION", value_delimiter = ',')]
     clear: Vec<Clear>,
 }
@@ -113,7 +113,7 @@ pub(super) async fn run(verb: Verb, config: &Config, out: &mut impl Write) -> an
         Verb::Add(add) => {
             let json = add.how.json;
             let wish = change::Wish::read(add)?;
-            with_store(config, async |store| change::add(store, wish, json, out).await).await
+            with_store(config, async |store| change::add(store, config, wish, json, out).await).await
         }
         Verb::List(how) => with_store(config, async |store| show::list(store, how.json, out).await).await,
         Verb::Show(show) => {
@@ -124,7 +124,7 @@ pub(super) async fn run(verb: Verb, config: &Config, out: &mut impl Write) -> an
         }
         Verb::Update(update) => {
             let edit = change::Edit::read(update)?;
-            with_store(config, async |store| change::update(store, &edit, out).await).await
+            with_store(config, async |store| change::update(store, config, &edit, out).await).await
         }
         Verb::Suspend(suspend) => with_store(config, async |store| change::suspend(store, &suspend, out).await).await,
         Verb::Resume { id } => with_store(config, async |store| change::resume(store, &id, out).await).await,

@@ -13,6 +13,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use rand::Rng;
 
 use crate::domain::filter::Filter;
+use crate::domain::retention::Overflow;
 use crate::domain::subscription::{DeliveryRetryPolicy, Secret, Subscription};
 use crate::domain::terms::{EventFormatType, EventType, Severity};
 use crate::domain::units::Period;
@@ -99,6 +100,15 @@ pub(super) struct Options {
     /// Failed attempts before the policy acts; 0 is for ever.
     #[arg(long, value_name = "N", help_heading = "When it fails")]
     retry_max_attempts: Option<u32>,
+    /// Keep at most this many parked deliveries; the oldest beyond it overflow.
+    #[arg(long, value_name = "N", help_heading = "How much is kept")]
+    max_parked: Option<u64>,
+    /// Keep no parked delivery for longer, for example 7d; what is older overflows.
+    #[arg(long, value_name = "PERIOD", help_heading = "How much is kept")]
+    max_age: Option<Period>,
+    /// Where to: dead-letters (the default, can be replayed), or file, in each worker's limits.overflow_dir.
+    #[arg(long, value_name = "WHERE", value_parser = overflow(), help_heading = "How much is kept")]
+    overflow: Option<Overflow>,
 }
 
 /// The values given, read and ready to be applied.
@@ -161,6 +171,9 @@ impl Given {
         set(&mut to.retry.backoff, &given.retry_backoff);
         set(&mut to.retry.max_delay, &given.retry_max_delay);
         set(&mut to.retry.max_attempts, &given.retry_max_attempts);
+        set(&mut to.limits.max_parked, &given.max_parked);
+        set(&mut to.limits.max_age, &given.max_age);
+        to.limits.overflow = given.overflow.unwrap_or(to.limits.overflow);
     }
 
     fn apply_filter(&self, to: &mut Filter) {
@@ -197,6 +210,8 @@ pub(super) fn option_of(property: &str) -> &str {
         "RetryDelay" => "--retry-delay",
         "RetryBackoff" => "--retry-backoff",
         "RetryMaxDelay" => "--retry-max-delay",
+        "MaxParked" => "--max-parked",
+        "MaxAge" => "--max-age",
         "MaxInFlight" => "--max-in-flight",
         "Timeout" => "--timeout",
         "CaFile" => "--ca-file",
@@ -230,6 +245,11 @@ fn policy() -> impl TypedValueParser<Value = DeliveryRetryPolicy> {
         "TerminateAfterRetries",
     ])
     .try_map(|name| serde_json::from_value(serde_json::Value::String(name)))
+}
+
+fn overflow() -> impl TypedValueParser<Value = Overflow> {
+    PossibleValuesParser::new(Overflow::NAMES.map(|(name, _)| name))
+        .try_map(|name| serde_json::from_value(serde_json::Value::String(name)))
 }
 
 /// `Name: value`; what is wrong is said without quoting it.

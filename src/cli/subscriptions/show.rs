@@ -3,12 +3,14 @@
 use std::io::Write;
 
 use super::filter;
-use super::view::{Circuit, MASK, View, destination};
+use super::limits::kept;
+use super::view::View;
 use crate::cli::table::Table;
 use crate::cli::text::{number, plain, short, span};
 use crate::config::Config;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::{State, Subscription};
+use crate::report::{Circuit, MASK, destination};
 use crate::store::census::Census;
 use crate::store::{Store, StoreError};
 
@@ -116,6 +118,7 @@ fn settings(of: &Subscription, config: &Config) -> Vec<(&'static str, String)> {
         ("retry backoff", or(&of.retry.backoff, &retry.backoff)),
         ("retry max delay", or(&of.retry.max_delay, &retry.max_delay)),
         ("retry max attempts", or(&of.retry.max_attempts, &retry.max_attempts)),
+        ("keeps", kept(&of.limits)),
     ]);
     lines
 }

@@ -1,6 +1,8 @@
 //! The command line as an operator meets it: the real binary, its output and its exit code.
 
 mod dead_letters;
+mod find;
+mod limits;
 mod outputs;
 mod publish;
 mod run;

@@ -207,6 +207,11 @@ const MISTAKES: [&[(&str, &str, &str)]; 2] = [
             "missing_total[15m])) > 0",
             "missing_total[15m])) > 9",
         ),
+        (
+            "HoldfastOverflowFailing",
+            "failures_total[15m])) > 0",
+            "failures_total[15m])) > 9",
+        ),
         ("HoldfastRedisMemoryHigh", "memory_ratio) > 0.8", "memory_ratio) > 0.7"),
         ("HoldfastRedisDurabilityWeak", "fsync=\"no\"", "fsync=\"never\""),
         ("HoldfastPodNotReady", "(up) == 0", "(up) == 2"),

@@ -5,6 +5,7 @@
 
 mod drains;
 mod ending;
+mod limits;
 mod steps;
 mod world;
 
