@@ -87,6 +87,9 @@ impl Keeper {
             .map(|subscriber| Arc::clone(&subscriber.subscription))
             .filter(|subscription| subscription.limits.is_limited())
             .collect();
+        let is_limited = |id: &SubscriptionId| limited.iter().any(|subscription| subscription.id == *id);
+        self.unwritten.retain(is_limited);
+        self.said.retain(|id, _| is_limited(id));
         if limited.is_empty() {
             return;
         }
