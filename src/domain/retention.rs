@@ -32,6 +32,9 @@ pub enum Overflow {
     File,
 }
 
+/// How the reason of every delivery begins that a limit moved.
+pub const REASON: &str = "limit: ";
+
 impl Retention {
     /// Whether there is any limit.
     #[must_use]
@@ -48,13 +51,13 @@ impl Retention {
     /// Why a delivery left that was one too many.
     #[must_use]
     pub fn too_many(&self) -> String {
-        format!("limit: more than {} parked", self.max_parked.unwrap_or(u64::MAX))
+        format!("{REASON}more than {} parked", self.max_parked.unwrap_or(u64::MAX))
     }
 
     /// Why a delivery left that was too old.
     #[must_use]
     pub fn too_old(&self) -> String {
-        format!("limit: older than {}", self.max_age.unwrap_or_default())
+        format!("{REASON}older than {}", self.max_age.unwrap_or_default())
     }
 }
 

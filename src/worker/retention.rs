@@ -50,8 +50,16 @@ pub struct Keeper {
     troubles: Vec<Trouble>,
     /// Those whose overflow can't be written; said once.
     unwritten: HashSet<SubscriptionId>,
-    /// When each was said to be beyond its limit, and how many were moved since.
-    said: HashMap<SubscriptionId, (Instant, u64)>,
+    /// What each had moved that was not said yet.
+    unsaid: HashMap<SubscriptionId, Unsaid>,
+}
+
+/// What was moved for a subscription since that was said last.
+#[derive(Debug, Default)]
+struct Unsaid {
+    moved: u64,
+    to: Overflow,
+    said: Option<Instant>,
 }
 
 /// One queue of one partition that may be beyond a limit.
@@ -74,7 +82,7 @@ impl Keeper {
             pod,
             troubles,
             unwritten: HashSet::new(),
-            said: HashMap::new(),
+            unsaid: HashMap::new(),
         }
     }
 
@@ -87,6 +95,9 @@ impl Keeper {
             .map(|subscriber| Arc::clone(&subscriber.subscription))
             .filter(|subscription| subscription.limits.is_limited())
             .collect();
+        let is_limited = |id: &SubscriptionId| limited.iter().any(|subscription| subscription.id == *id);
+        self.unwritten.retain(is_limited);
+        self.unsaid.retain(|id, _| is_limited(id));
         if limited.is_empty() {
             return;
         }
@@ -103,6 +114,7 @@ impl Keeper {
                 Err(error) => failed[at] = Some(error),
             }
         }
+        self.say();
         for ((trouble, partition), error) in self.troubles.iter_mut().zip(self.pod.store.partitions()).zip(failed) {
             trouble
                 .note("keeping the limits", partition, error.map_or(Ok(()), Err))
@@ -255,7 +267,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Counts what was moved, and says so at first and then once in a while.
+    /// Counts what was moved.
     fn moved(&mut self, bounds: &Bounds, moved: Moved, result: DeliveryResult) {
         if moved.total() == 0 {
             return;
@@ -263,17 +275,21 @@ impl Keeper {
         metrics::deliveries(result, moved.total());
         metrics::limited(LimitKind::MaxParked, moved.too_many);
         metrics::limited(LimitKind::MaxAge, moved.too_old);
-        let id = &bounds.subscription;
-        let before = self.said.get(id).copied();
-        let moved_since = before.map_or(0, |(_, moved)| moved) + moved.total();
-        if before.is_some_and(|(at, _)| at.elapsed() < SAY_AGAIN) {
-            self.said
-                .entry(id.clone())
-                .and_modify(|(_, moved)| *moved = moved_since);
-            return;
+        let unsaid = self.unsaid.entry(bounds.subscription.clone()).or_default();
+        unsaid.moved += moved.total();
+        unsaid.to = bounds.limits.overflow;
+    }
+
+    /// Says what was moved since it was said last: at once, then once in a while.
+    fn say(&mut self) {
+        for (id, unsaid) in &mut self.unsaid {
+            let is_early = unsaid.said.is_some_and(|said| said.elapsed() < SAY_AGAIN);
+            if unsaid.moved == 0 || is_early {
+                continue;
+            }
+            let (moved, to) = (std::mem::take(&mut unsaid.moved), unsaid.to.as_str());
+            unsaid.said = Some(Instant::now());
+            warn!(subscription = %id, moved, to, "beyond its limit: the oldest deliveries are moved");
         }
-        self.said.insert(id.clone(), (Instant::now(), 0));
-        let to = bounds.limits.overflow.as_str();
-        warn!(subscription = %id, moved = moved_since, to, "beyond its limit: the oldest deliveries are moved");
     }
 }

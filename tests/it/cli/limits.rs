@@ -1,5 +1,8 @@
 //! Limits on the command line: set, shown, cleared, and said aloud when they will move something at once.
 
+use holdfast::domain::ids::SubscriptionId;
+use holdfast::domain::retention::Retention;
+use holdfast::store::retention::Bounds;
 use holdfast::store::settle::Verdict;
 use serde_json::json;
 
@@ -67,6 +70,19 @@ async fn a_limit_that_moves_something_at_once_says_so() {
     assert!(update("--max-age=1h").contains("6 of its 10"), "both are in force");
     assert!(update("--max-age=2h").contains("older than that"));
     assert_eq!(update("--context=other"), "", "the limits did not change");
+
+    let bounds = Bounds {
+        subscription: SubscriptionId::new(&id).unwrap(),
+        limits: Retention {
+            max_parked: Some(4),
+            ..Retention::default()
+        },
+        keep: Some(4),
+    };
+    store.partitions()[0].bury_overflow(&bounds, 0).await.unwrap();
+    let replayed = cli.run(&["dead-letters", "replay", "--all", "--reason=limit"]).ok();
+    let told = "6 dead letters put back to work\n6 had been moved by a limit: ";
+    assert!(replayed.starts_with(told), "{replayed}");
 }
 
 #[tokio::test]

@@ -197,20 +197,24 @@ async fn what_cannot_be_written_stays_and_is_said_once() {
     let dir = parent.path().join("not-mounted");
     let path = dir.display().to_string();
     let deployment = Deployment::start(1, &[CHECK, ("HOLDFAST_LIMITS__OVERFLOW_DIR", &path)]).await;
-    let (_sink, id, all) = deployment.outage(50).await;
+    let (_sink, id, all) = deployment.outage(400).await;
     deployment.limit(&id, most(10, Overflow::File)).await;
     wait_until("it was tried again and again", SOON, async || {
         deployment.counted("holdfast_overflow_failures_total").await >= 3.0
     })
     .await;
-    assert_eq!(deployment.ledger().await.parked, 50);
+    assert_eq!(deployment.ledger().await.parked, 400);
     assert_eq!(deployment.said("overflow can't be written"), 1);
     assert!(!dir.exists(), "a missing directory is not made");
 
     std::fs::create_dir(&dir).unwrap();
     deployment.parked(10).await;
-    assert_eq!(written(&dir, &id).iter().map(event_of).collect::<Vec<_>>(), all[..40]);
+    assert_eq!(written(&dir, &id).iter().map(event_of).collect::<Vec<_>>(), all[..390]);
     assert_eq!(deployment.said("overflow is written again"), 1);
+    wait_until("all that moved is said at once", SOON, async || {
+        deployment.said(r#""moved":390"#) == 1
+    })
+    .await;
     deployment.check_ledger().await;
 }
 
