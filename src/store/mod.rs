@@ -24,6 +24,7 @@ pub mod probe;
 pub mod recent;
 pub mod registry;
 mod scripts;
+mod search;
 pub mod settle;
 pub mod sources;
 mod target;

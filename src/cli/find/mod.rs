@@ -152,7 +152,7 @@ async fn look(store: &Store, kind: &Kind, text: &str, limit: usize) -> anyhow::R
         }));
     }
     events.retain(|event| !event.places.is_empty());
-    events.sort_by(|a, b| b.id.cmp(&a.id));
+    events.sort_by_key(|event| std::cmp::Reverse(event.id));
     events.truncate(limit);
     Ok((now, events))
 }
