@@ -51,7 +51,11 @@ const LONGEST_NAME: usize = 128;
 /// A source as it is remembered and looked up: at most 128 bytes of it, its line breaks as spaces.
 #[must_use]
 pub fn name(source: &str) -> Cow<'_, str> {
-    let source = &source[..source.floor_char_boundary(LONGEST_NAME)];
+    let mut end = source.len().min(LONGEST_NAME);
+    while !source.is_char_boundary(end) {
+        end -= 1;
+    }
+    let source = &source[..end];
     if source.contains('\n') {
         return Cow::Owned(source.replace('\n', " "));
     }

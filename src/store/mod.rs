@@ -25,6 +25,7 @@ pub mod recent;
 pub mod registry;
 pub mod retention;
 mod scripts;
+mod search;
 pub mod settle;
 pub mod sources;
 mod target;

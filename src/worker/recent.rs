@@ -44,15 +44,18 @@ impl Trimmer {
     /// One step; says once that steps fail.
     pub async fn turn(&mut self) {
         let result = self.step().await;
-        if let Err(error) = &result {
+        // An outage pauses nothing: what is settled right after it is remembered.
+        if let Err(error) = &result
+            && !error.is_transient()
+        {
             for partition in self.pod.store.partitions() {
                 partition.recording.set(false);
             }
-            if !self.failing && !error.is_disconnected() {
+            if !self.failing {
                 warn!(%error, "what is remembered of settled events can't be trimmed; none are remembered meanwhile");
             }
         }
-        self.failing = result.is_err();
+        self.failing = result.is_err_and(|error| !error.is_transient());
     }
 
     /// Looks at the memory, and trims every partition to its share of what that allows.

@@ -78,6 +78,15 @@ impl Kind {
         }
     }
 
+    /// When the event arrived, by its id, ms since the epoch.
+    fn arrived_ms(&self) -> Option<u64> {
+        match self {
+            Self::Event(_, id) => Some(id.millis),
+            Self::Delivery(delivery) => Some(delivery.event.millis),
+            Self::Source => None,
+        }
+    }
+
     fn subscription(&self) -> Option<&SubscriptionId> {
         match self {
             Self::Delivery(delivery) => Some(&delivery.subscription),
@@ -152,7 +161,7 @@ async fn look(store: &Store, kind: &Kind, text: &str, limit: usize) -> anyhow::R
         }));
     }
     events.retain(|event| !event.places.is_empty());
-    events.sort_by(|a, b| b.id.cmp(&a.id));
+    events.sort_by_key(|event| std::cmp::Reverse(event.id));
     events.truncate(limit);
     Ok((now, events))
 }
@@ -180,12 +189,17 @@ async fn unknown(store: &Store, kind: &Kind, text: &str, now: u64, out: &mut imp
         )?;
         return Ok(());
     };
-    let ago = span(now.saturating_sub(since));
+    let meaning = if kind.arrived_ms().is_some_and(|arrived| arrived > since) {
+        "by its id it arrived after that, so it was never accepted here, or was settled while nothing was remembered"
+    } else {
+        "it was settled before that (delivered, wanted by nobody, or gone with its subscription or dead letter), or was \
+         never accepted"
+    };
     writeln!(
         out,
-        "settled events are remembered since {} ({ago} ago), as far as Redis had room for it: it was settled before \
-         that (delivered, wanted by nobody, or gone with its subscription or dead letter), or was never accepted",
-        time(since)
+        "settled events are remembered since {} ({} ago), as far as Redis had room for it: {meaning}",
+        time(since),
+        span(now.saturating_sub(since))
     )?;
     Ok(())
 }

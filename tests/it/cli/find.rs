@@ -144,7 +144,12 @@ async fn what_is_nowhere_is_told_as_what_it_may_mean() {
     settle(&store, "nobody", Verdict::Delivered, None).await;
     let said = cli.run(&["find", "5-0"]).ok();
     assert!(
-        said.contains("settled events are remembered since") && said.contains("never accepted"),
+        said.contains("settled events are remembered since") && said.contains("it was settled before that"),
+        "{said}"
+    );
+    let said = cli.run(&["find", "9999999999999-0"]).ok();
+    assert!(
+        said.contains("by its id it arrived after that, so it was never accepted"),
         "{said}"
     );
     let said = cli.run(&["find", "bmc-\u{1b}9"]).ok();

@@ -89,6 +89,33 @@ async fn switched_off_nothing_is_remembered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_may_not_measure_starts_and_a_broken_key_stops_nothing() {
+    let mut deployment = Deployment::start(0, &[("HOLDFAST_RECENT__TRIM", "20ms")]).await;
+    deployment.cli(&["ACL", "SETUSER", "default", "-memory"]);
+    deployment.add_pod(&[]).await;
+    let first = deployment.post("bmc-1", event(0)).await.unwrap();
+    deployment.settled().await;
+    assert_eq!(deployment.whereabouts(&first).await.notes.len(), 1);
+
+    deployment.cli(&["SET", RECENT, "oops"]);
+    wait_until("it is said", SOON, async || {
+        deployment.pods[0].stderr().contains("recent is a string")
+    })
+    .await;
+    deployment.post("bmc-1", event(1)).await.unwrap();
+    deployment.settled().await;
+    deployment.cli(&["DEL", RECENT]);
+    wait_until("settled events are remembered again", SOON, async || {
+        deployment.post("bmc-1", event(2)).await.unwrap();
+        deployment.settled().await;
+        deployment.cli(&["EXISTS", RECENT]) == "1"
+    })
+    .await;
+    let log = deployment.pods[0].stderr();
+    assert_eq!(log.matches("can't be trimmed").count(), 1, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_remembered_makes_room_before_an_event_is_refused() {
     let deployment = Deployment::start(1, &[("HOLDFAST_RECENT__TRIM", "20ms")]).await;
     let sink = Deployment::sink(Mode::Refuse(None)).await;

@@ -6,6 +6,7 @@
 mod audit;
 mod dead_letters;
 mod drain;
+mod find;
 mod large_settlements;
 mod limits;
 mod model;

@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use holdfast::domain::ids::{Member, StreamId};
 use holdfast::store::drain::Answered;
 use holdfast::store::events::Stream;
-use holdfast::store::frame::Frame;
 use holdfast::store::recent::{Bounds, Note};
 use holdfast::store::settle::{Settlement, Verdict};
 
-use super::{Bench, LONG, NOW, due, frame, id, outcome, settlement};
+use super::{Bench, LONG, NOW, due, id, outcome, settlement};
 
 const PLENTY: Bounds = Bounds {
     max_age_ms: 900_000,
@@ -19,7 +16,7 @@ const PLENTY: Bounds = Bounds {
 
 impl Bench {
     /// A bench that remembers what it settles.
-    async fn remembering() -> Self {
+    pub(super) async fn remembering() -> Self {
         let bench = Self::start().await;
         bench.partition.recording.set(true);
         bench
@@ -287,14 +284,17 @@ async fn a_source_is_known_by_the_arrival_of_its_last_event() {
 #[tokio::test]
 async fn an_older_event_that_is_settled_later_changes_nothing() {
     let bench = Bench::start().await;
-    let (old, new) = (bench.publish("old").await, bench.publish("new").await);
+    for event in ["5000-0", "6000-0"] {
+        let _: String = bench.raw(&["XADD", &bench.key("events"), event, "event", "{}"]).await;
+    }
     bench.read("w1", Stream::Events).await;
-    for event in [new, old] {
+    for event in ["6000-0", "5000-0"] {
+        let event = event.parse().unwrap();
         bench
             .settle("w1", &[settlement(event, vec![outcome("a", Verdict::Delivered, NOW)])])
             .await;
     }
-    assert_eq!(bench.sources().await["bmc-7"], new.millis);
+    assert_eq!(bench.sources().await["bmc-7"], 6_000);
 }
 
 #[tokio::test]
@@ -307,105 +307,4 @@ async fn of_too_many_sources_the_longest_silent_fall_off() {
     let sources = bench.partition.sources().await.unwrap();
     assert_eq!((sources.len(), sources[0].name.as_str()), (100_000, "bmc-8"));
     assert_eq!(bench.partition.trim(PLENTY).await.unwrap().sources_dropped, 0);
-}
-
-#[tokio::test]
-async fn each_event_is_found_where_it_is() {
-    let bench = Bench::remembering().await;
-    let parked = bench.put("a", Verdict::Unavailable, LONG, 1).await[0].0;
-    let refused = bench.put("b", Verdict::Refused, LONG, 1).await[0].0;
-    let dead = bench.put("b", Verdict::GivenUp, NOW, 1).await[0].0;
-    let delivered = bench.put("b", Verdict::Delivered, NOW, 1).await[0].0;
-    let held = bench.publish("held").await;
-    bench.read("w7", Stream::Events).await;
-    let unread = bench.publish("unread").await;
-    let nowhere = StreamId { millis: 1, sequence: 1 };
-    let all = [parked, refused, dead, delivered, held, unread, nowhere];
-    let before = bench.redis.cli(&["INFO", "commandstats"]);
-    let names: Vec<String> = (0..600).map(|n| format!("s{n}")).collect();
-    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
-    names.extend(["a", "b"]);
-    let (now, found) = bench.partition.whereabouts(&all.into(), &names).await.unwrap();
-    let after = bench.redis.cli(&["INFO", "commandstats"]);
-    for writer in ["xadd", "zadd", "hset", "xdel", "xack", "zrem"] {
-        let line = |info: &str| {
-            let first = format!("cmdstat_{writer}:");
-            info.lines()
-                .find(|line| line.starts_with(&first))
-                .map(|line| line.split(',').next().unwrap().to_owned())
-        };
-        assert_eq!(line(&before), line(&after), "it only reads");
-    }
-
-    use holdfast::store::find::Unsettled;
-    assert_eq!(found[&unread].unsettled, Some(Unsettled::Unread));
-    let Some(Unsettled::Held { worker, times: 1, .. }) = &found[&held].unsettled else {
-        panic!("{:?}", found[&held]);
-    };
-    assert_eq!(worker, "w7");
-    let waiting = &found[&parked].parked[0];
-    assert_eq!((waiting.subscription.as_str(), waiting.attempts), ("a", 1));
-    assert_eq!((waiting.error.as_str(), waiting.due_ms), ("HTTP 503", 0));
-    assert!(
-        waiting.open_since_ms.is_some() && waiting.next_wakeup_ms > Some(now) && waiting.first_failure_ms.is_some()
-    );
-    assert!(found[&refused].parked[0].due_ms > now);
-    let letter = &found[&dead].dead[0];
-    assert_eq!(
-        (letter.subscription.as_deref(), letter.reason.as_str()),
-        (Some("b"), "attempts used up")
-    );
-    assert_eq!(found[&delivered].notes[0].outcomes, [(id("b"), Verdict::Delivered)]);
-    assert!(found[&delivered].parked.is_empty() && found[&delivered].unsettled.is_none());
-    assert!(found[&nowhere].is_unknown());
-    for event in [parked, refused, dead, delivered, held, unread] {
-        assert_eq!(found[&event].source, "bmc-7", "{:?}", found[&event]);
-    }
-    let unknown = bench.partition.whereabouts(&[parked].into(), &[]).await.unwrap().1;
-    assert_eq!(
-        unknown[&parked].parked.len(),
-        1,
-        "found where it is behind, known or not"
-    );
-}
-
-#[tokio::test]
-async fn the_events_of_a_source_are_found_wherever_they_are() {
-    let bench = Bench::remembering().await;
-    let mut expected = Vec::new();
-    for (subscription, verdict) in [
-        ("a", Verdict::Delivered),
-        ("a", Verdict::GivenUp),
-        ("b", Verdict::Unavailable),
-    ] {
-        expected.extend(
-            bench
-                .put(subscription, verdict, LONG, 100)
-                .await
-                .iter()
-                .map(|member| member.0),
-        );
-    }
-    for _ in 0..100 {
-        expected.push(bench.publish("unread").await);
-    }
-    let other = Frame {
-        source: "bmc-8".to_owned(),
-        event: Bytes::from_static(b"{}"),
-        ..frame("")
-    };
-    bench.partition.publish(&other).await.unwrap();
-    let found = async |source: &str, most| bench.partition.events_of(source, most).await.unwrap();
-    assert_eq!(found("bmc-7", 1_000).await, expected.iter().copied().collect());
-    assert_eq!(
-        found("bmc-7", 150).await,
-        expected[250..].iter().copied().collect(),
-        "the newest"
-    );
-    assert_eq!(found("bmc-8", 10).await.len(), 1);
-    assert!(found("bmc-9", 10).await.is_empty());
-    // Without what is remembered, those that were delivered are gone, and only they.
-    let _: i64 = bench.raw(&["DEL", &bench.key("recent")]).await;
-    assert_eq!(found("bmc-7", 1_000).await, expected[100..].iter().copied().collect());
-    assert!(bench.queue("b").await.contains(&Member(expected[200]).to_string()));
 }
