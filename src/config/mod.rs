@@ -35,7 +35,7 @@ pub struct Config {
     pub embedded: Embedded,
     /// The HTTP listener that takes events in.
     pub intake: Intake,
-    /// The listener for metrics and health.
+    /// The listener for metrics, health and the page.
     pub admin: Admin,
     /// How one delivery is sent.
     pub delivery: Delivery,
@@ -113,7 +113,7 @@ pub struct Intake {
     pub memory_refuse: f64,
 }
 
-/// Metrics and health.
+/// Metrics, health and the page.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {

@@ -1,6 +1,6 @@
 //! The page of the admin listener: `/` with its style and script, and `/status.json`, which it shows.
 //!
-//! Read only and self-contained: three files in the binary, nothing from outside, every text inserted as text.
+//! Read only and self-contained: its files are in the binary, nothing from outside, every text inserted as text.
 //! Addresses are relative, so that it works behind a proxy that adds a path.
 
 mod board;
@@ -16,7 +16,7 @@ use axum::http::header::{
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 
 pub(super) use self::board::Board;
@@ -27,6 +27,18 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
+
+/// Where each file is, what it is, and what it says.
+const FILES: [(&str, &str, &str); 8] = [
+    ("/", HTML, include_str!("index.html")),
+    ("/page.css", CSS, include_str!("page.css")),
+    ("/page.js", JS, include_str!("page.js")),
+    ("/parts.js", JS, include_str!("parts.js")),
+    ("/charts.js", JS, include_str!("charts.js")),
+    ("/dom.js", JS, include_str!("dom.js")),
+    ("/text.js", JS, include_str!("text.js")),
+    ("/icon.svg", SVG, include_str!("icon.svg")),
+];
 
 /// Nothing but our own files, nothing inline, and nobody may frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -45,19 +57,15 @@ const HEADERS: [(HeaderName, &str); 6] = [
 
 /// The routes of the page.
 pub(super) fn router(board: Arc<Board>) -> Router {
-    Router::new()
-        .route("/", get(async || file(HTML, include_str!("index.html"))))
-        .route("/page.css", get(async || file(CSS, include_str!("page.css"))))
-        .route("/page.js", get(async || file(JS, include_str!("page.js"))))
-        .route("/icon.svg", get(async || file(SVG, include_str!("icon.svg"))))
+    let mut router = Router::new();
+    for (path, kind, text) in FILES {
+        router = router.route(path, get(async move || ([(CONTENT_TYPE, kind)], text)));
+    }
+    router
         .route("/status.json", get(status))
         .method_not_allowed_fallback(answer::wrong_method)
         .layer(from_fn(secured))
         .with_state(board)
-}
-
-fn file(kind: &'static str, text: &'static str) -> Response {
-    ([(CONTENT_TYPE, kind)], text).into_response()
 }
 
 async fn status(State(board): State<Arc<Board>>, Query(wish): Query<Wish>) -> Response {

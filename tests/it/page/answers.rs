@@ -12,10 +12,14 @@ use super::admin;
 use crate::engine::harness::{Deployment, SOON};
 use crate::support::{Holdfast, free_port, wait_until};
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 9] = [
     ("/", "text/html; charset=utf-8"),
     ("/page.css", "text/css; charset=utf-8"),
     ("/page.js", "text/javascript; charset=utf-8"),
+    ("/parts.js", "text/javascript; charset=utf-8"),
+    ("/charts.js", "text/javascript; charset=utf-8"),
+    ("/dom.js", "text/javascript; charset=utf-8"),
+    ("/text.js", "text/javascript; charset=utf-8"),
     ("/icon.svg", "image/svg+xml"),
     ("/status.json", "application/json"),
 ];

@@ -45,7 +45,7 @@ impl Browser {
             port,
             session: String::new(),
             client: Client::builder().no_proxy().build().unwrap(),
-            profile: profile,
+            profile,
         };
         wait_until("the driver is ready", SOON, async || {
             let answer = browser.try_ask(Method::GET, "/status", None).await;
