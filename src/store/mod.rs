@@ -5,7 +5,7 @@
 
 pub mod alarm;
 pub mod census;
-mod circuits;
+pub mod circuits;
 pub mod connect;
 pub mod dead_letters;
 pub mod drain;
