@@ -8,6 +8,7 @@ mod confirm;
 mod dead_letters;
 pub mod demo;
 mod deployment;
+mod doctor;
 mod publish;
 pub mod sink;
 mod status;
@@ -40,6 +41,8 @@ struct Cli {
 enum Verb {
     /// Run the service: take events in and deliver them.
     Serve,
+    /// Look whether all is well, and say what to do about what is not.
+    Doctor(Json),
     /// Show every setting with its value and where that came from.
     Config(Json),
     /// Manage who gets which events.
@@ -86,6 +89,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let file = cli.config.as_deref();
     match cli.verb {
         Verb::Serve => block_on(app::serve(load(file)?)),
+        Verb::Doctor(how) => block_on(doctor::run(file, how, out)),
         Verb::Config(how) => config::run(file, how.json, out),
         Verb::Subscriptions(verb) => block_on(subscriptions::run(*verb, &load(file)?.config, out)),
         Verb::DeadLetters(verb) => block_on(dead_letters::run(verb, &load(file)?.config, out)),

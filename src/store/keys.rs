@@ -55,6 +55,12 @@ impl Keys {
         format!("{}wakeups", self.base)
     }
 
+    /// Last heartbeat of each worker.
+    #[must_use]
+    pub fn workers(&self) -> String {
+        format!("{}workers", self.base)
+    }
+
     /// Retry queue of a subscription.
     #[must_use]
     pub fn retry(&self, subscription: &str) -> String {

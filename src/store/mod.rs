@@ -16,6 +16,7 @@ pub mod frame;
 pub mod keys;
 mod link;
 pub mod memory;
+pub mod nodes;
 pub mod outage;
 mod partition;
 pub mod permissions;

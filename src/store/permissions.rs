@@ -12,6 +12,7 @@ use fred::types::{ClusterHash, CustomCommand, Value};
 
 use super::connect::Connection;
 use super::error::StoreError;
+use super::keys::tag;
 
 /// Commands and their arguments. `STREAM`, `ZSET`, `HASH`, `SET`, `TEXT` stand for scratch keys.
 const COMMANDS: &[&str] = &[
@@ -77,21 +78,33 @@ const IN_LUA: &str = "local reply = redis.pcall(unpack(ARGV)); \
 /// [`StoreError::Setup`] naming each command that is missing or forbidden and the ACL rule that helps;
 /// [`StoreError::Command`] when the server cannot be asked.
 pub async fn check(connection: &Connection, prefix: &str) -> Result<(), StoreError> {
-    let scratch = Scratch {
-        connection,
-        tag: format!("{prefix}:{{0}}:probe"),
-    };
     let mut problems = Problems::default();
-    for line in DIRECT {
-        problems.note(line, &scratch.direct(line).await?);
-    }
-    for line in COMMANDS {
-        problems.note(line, &scratch.direct(line).await?);
-    }
-    for line in COMMANDS {
-        problems.note(line, &scratch.in_lua(line).await?);
+    for partition in 0..masters(connection) {
+        let scratch = Scratch {
+            connection,
+            tag: format!("{prefix}:{{{}}}:probe", tag(partition)),
+        };
+        for line in DIRECT {
+            problems.note(line, &scratch.direct(line).await?);
+        }
+        for line in COMMANDS {
+            problems.note(line, &scratch.direct(line).await?);
+        }
+        for line in COMMANDS {
+            problems.note(line, &scratch.in_lua(line).await?);
+        }
     }
     problems.verdict(connection, prefix)
+}
+
+/// How many servers there are: the nodes of a Cluster have their users each for themselves, and as many partitions
+/// as there are masters touch each of them, or nearly so.
+fn masters(connection: &Connection) -> u16 {
+    if !connection.is_cluster() {
+        return 1;
+    }
+    let masters = connection.client().active_connections().len();
+    u16::try_from(masters).unwrap_or(1).max(1)
 }
 
 /// The keys that are made and removed here.

@@ -42,6 +42,19 @@ impl Partition {
         self.call("heartbeat", &SCRIPTS.heartbeat, args).await
     }
 
+    /// All workers with their last heartbeat in ms since the epoch (0: left); changes nothing.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn heartbeats(&self) -> Result<Vec<(String, f64)>, StoreError> {
+        let client = self.connection.client();
+        measured(
+            "ZRANGE",
+            client.zrange(self.keys.workers(), 0, -1, None, false, None, true),
+        )
+        .await
+    }
+
     /// Tells that this worker left: peers take over what it may still hold at once.
     ///
     /// # Errors
