@@ -42,14 +42,12 @@ pub(super) fn checks(nodes: &[Node]) -> Vec<Check> {
 
 fn server(node: &Node, prefix: &str) -> Check {
     let facts = &node.facts;
-    let micros = node.round_trip.as_micros();
+    let millis = node.round_trip.as_secs_f64() * 1_000.0;
     let found = format!(
-        "{prefix}{} {}, {}, answers in {}.{}ms",
+        "{prefix}{} {}, {}, answers in {millis:.2}ms",
         facts.flavour,
         facts.version,
         if node.role == "master" { "master" } else { "replica" },
-        micros / 1_000,
-        micros % 1_000 / 100,
     );
     if node.role != "master" {
         return Check::fail(

@@ -107,7 +107,7 @@ pub(super) async fn run(store: &Store, config: &Config, args: &RetryNow, out: &m
     }
     if missed > 0 {
         anyhow::bail!(
-            "{missed} of {} did not answer; what is parked for them is kept. Look with: holdfast subscriptions test ID",
+            "{missed} of {} not reached; what is parked is kept. Find out why with: holdfast subscriptions test ID",
             count(u64::try_from(total).unwrap_or(u64::MAX), "subscription")
         );
     }

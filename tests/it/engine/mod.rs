@@ -11,6 +11,7 @@ mod headers;
 mod outage;
 mod poison;
 mod redis_faults;
+mod retry_now;
 mod scaling;
 mod service;
 mod start;

@@ -97,7 +97,12 @@ async fn steps<W: Write>(
         Err(error) => return Ok(Err(no_name(&error))),
     };
     let list: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
-    report.ok("name", &format!("{host} is {}", list.join(", ")), began.elapsed())?;
+    let named = if list.iter().any(|address| *address == host) {
+        format!("{host} is an address: nothing to look up")
+    } else {
+        format!("{host} is {}", list.join(", "))
+    };
+    report.ok("name", &named, began.elapsed())?;
 
     let began = Instant::now();
     let connected = match path::connect(&addresses, patience).await {
