@@ -97,7 +97,7 @@ async fn steps<W: Write>(
         Err(error) => return Ok(Err(no_name(&error))),
     };
     let list: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
-    let named = if list.iter().any(|address| *address == host) {
+    let named = if list.contains(&host) {
         format!("{host} is an address: nothing to look up")
     } else {
         format!("{host} is {}", list.join(", "))
