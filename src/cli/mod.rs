@@ -25,6 +25,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app;
 use crate::config::Loaded;
+use crate::store::StoreError;
 
 /// Delivers Redfish events from data-centre hardware to subscribers and loses none.
 #[derive(Parser)]
@@ -124,17 +125,21 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// The error with its causes, leaving out a cause that the text before it quotes already.
+/// The error with its causes, leaving out a cause that the text before it quotes already. A `StoreError` tells its
+/// cause itself, and then what to do.
 fn message(error: &anyhow::Error) -> String {
     let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if text.contains(&cause) {
-            continue;
+    for cause in error.chain() {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&said);
         }
-        if !text.is_empty() {
-            text.push_str(": ");
+        if cause.is::<StoreError>() {
+            break;
         }
-        text.push_str(&cause);
     }
     text
 }

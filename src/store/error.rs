@@ -181,6 +181,9 @@ fn cause(source: &RedisError) -> String {
         text.split_once("message: ").or_else(|| text.split_once(", error: "))
     });
     let text = inner.map_or(details, |(_, text)| text).trim_matches('"');
+    if let Some(reason) = text.strip_prefix("InvalidCertificate(") {
+        return format!("its certificate is not trusted ({reason}");
+    }
     let text = text.split(" script: ").next().unwrap_or(text);
     text.trim_end_matches(['.', ' ']).to_owned()
 }
@@ -297,7 +300,7 @@ mod tests {
             (
                 ErrorKind::IO,
                 "Custom { kind: InvalidData, error: InvalidCertificate(UnknownIssuer) }",
-                "InvalidCertificate(UnknownIssuer)",
+                "its certificate is not trusted (UnknownIssuer)",
             ),
             (
                 ErrorKind::Unknown,

@@ -7,12 +7,12 @@
 
 use std::collections::BTreeSet;
 
-use fred::prelude::ClientLike;
+use fred::prelude::{ClientLike, ClusterInterface};
 use fred::types::{ClusterHash, CustomCommand, Value};
 
 use super::connect::Connection;
 use super::error::StoreError;
-use super::keys::tag;
+use super::keys::{slot, tag};
 
 /// Commands and their arguments. `STREAM`, `ZSET`, `HASH`, `SET`, `TEXT` stand for scratch keys.
 const COMMANDS: &[&str] = &[
@@ -68,6 +68,9 @@ const DIRECT: &[&str] = &[
     "EVALSHA 0000000000000000000000000000000000000000 0",
 ];
 
+/// So many hash tags fall on every node of any Cluster that is not absurdly uneven.
+const CANDIDATES: u16 = 4_096;
+
 /// Runs one command and answers its error's text, or an empty string.
 const IN_LUA: &str = "local reply = redis.pcall(unpack(ARGV)); \
                       if type(reply) == 'table' and reply.err then return reply.err end return ''";
@@ -79,10 +82,10 @@ const IN_LUA: &str = "local reply = redis.pcall(unpack(ARGV)); \
 /// [`StoreError::Command`] when the server cannot be asked.
 pub async fn check(connection: &Connection, prefix: &str) -> Result<(), StoreError> {
     let mut problems = Problems::default();
-    for partition in 0..masters(connection) {
+    for tag in tags(connection) {
         let scratch = Scratch {
             connection,
-            tag: format!("{prefix}:{{{}}}:probe", tag(partition)),
+            tag: format!("{prefix}:{{{tag}}}:probe"),
         };
         for line in DIRECT {
             problems.note(line, &scratch.direct(line).await?);
@@ -97,14 +100,22 @@ pub async fn check(connection: &Connection, prefix: &str) -> Result<(), StoreErr
     problems.verdict(connection, prefix)
 }
 
-/// How many servers there are: the nodes of a Cluster have their users each for themselves, and as many partitions
-/// as there are masters touch each of them, or nearly so.
-fn masters(connection: &Connection) -> u16 {
-    if !connection.is_cluster() {
-        return 1;
+/// A hash tag on each server: the nodes of a Cluster have users each of their own.
+fn tags(connection: &Connection) -> Vec<String> {
+    let Some(routing) = connection.client().cached_cluster_state() else {
+        return vec![tag(0)];
+    };
+    let mut served = Vec::new();
+    let mut tags = Vec::new();
+    for candidate in (0..CANDIDATES).map(|n| n.to_string()) {
+        if let Some(server) = routing.get_server(slot(&candidate))
+            && !served.contains(&server)
+        {
+            served.push(server);
+            tags.push(candidate);
+        }
     }
-    let masters = connection.client().active_connections().len();
-    u16::try_from(masters).unwrap_or(1).max(1)
+    tags
 }
 
 /// The keys that are made and removed here.

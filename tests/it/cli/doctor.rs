@@ -114,10 +114,7 @@ async fn everything_that_is_wrong_is_said_at_once() {
         assert!(all.contains(word), "no {word:?} in {all}");
     }
     let parked = format!("{id}: 3 parked, connect:");
-    assert!(
-        all.contains(&parked) && !all.contains("\\u001b[31m") || all.contains(&parked),
-        "{all}"
-    );
+    assert!(all.contains(&parked), "{all}");
 
     store.partitions()[0].heartbeat(WORKER).await.unwrap();
     let (checks, _) = doctor(&cli, &[]);
@@ -159,7 +156,7 @@ async fn the_memory_is_measured_while_events_come_in() {
         &cli,
         &[
             ("HOLDFAST_INTAKE__MEMORY_REFUSE", "0.01"),
-            ("HOLDFAST_INTAKE__MEMORY_WARN", "0.01"),
+            ("HOLDFAST_INTAKE__MEMORY_WARN", "0.001"),
         ],
     );
     expect(&checks, "memory", "FAIL", &["503", "maxmemory"]);
