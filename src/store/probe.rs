@@ -30,7 +30,7 @@ pub struct ServerFacts {
     pub version: String,
     /// Redis or Valkey.
     pub flavour: Flavour,
-    /// Whether the deployment is a Cluster; the facts are those of the node with partition 0.
+    /// Whether the deployment is a Cluster; then these are the facts of one of its nodes.
     pub cluster: bool,
     /// `maxmemory` in bytes; 0 is no limit.
     pub max_memory: u64,
