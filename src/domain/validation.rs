@@ -121,7 +121,8 @@ impl Subscription {
         if !matches!(url.scheme(), "http" | "https") {
             let scheme = url.scheme();
             wrong(format!(
-                "it starts with {scheme}: and events go to http:// or https:// only"
+                "it starts with {scheme}: and events go to http:// or https:// only; write http://HOST/PATH or \
+                 https://HOST/PATH"
             ));
             return;
         }

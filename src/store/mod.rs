@@ -5,7 +5,7 @@
 
 pub mod alarm;
 pub mod census;
-mod circuits;
+pub mod circuits;
 pub mod connect;
 pub mod dead_letters;
 pub mod drain;
@@ -17,6 +17,7 @@ pub mod frame;
 pub mod keys;
 mod link;
 pub mod memory;
+pub mod nodes;
 pub mod outage;
 mod partition;
 pub mod permissions;

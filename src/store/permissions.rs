@@ -7,11 +7,12 @@
 
 use std::collections::BTreeSet;
 
-use fred::prelude::ClientLike;
+use fred::prelude::{ClientLike, ClusterInterface};
 use fred::types::{ClusterHash, CustomCommand, Value};
 
 use super::connect::Connection;
 use super::error::StoreError;
+use super::keys::{slot, tag};
 
 /// Commands and their arguments. `STREAM`, `ZSET`, `HASH`, `SET`, `TEXT` stand for scratch keys.
 const COMMANDS: &[&str] = &[
@@ -76,6 +77,9 @@ const DIRECT: &[&str] = &[
 #[cfg(test)]
 const OPTIONAL: &[&str] = &["MEMORY"];
 
+/// So many hash tags fall on every node of any Cluster that is not absurdly uneven.
+const CANDIDATES: u16 = 4_096;
+
 /// Runs one command and answers its error's text, or an empty string.
 const IN_LUA: &str = "local reply = redis.pcall(unpack(ARGV)); \
                       if type(reply) == 'table' and reply.err then return reply.err end return ''";
@@ -86,21 +90,41 @@ const IN_LUA: &str = "local reply = redis.pcall(unpack(ARGV)); \
 /// [`StoreError::Setup`] naming each command that is missing or forbidden and the ACL rule that helps;
 /// [`StoreError::Command`] when the server cannot be asked.
 pub async fn check(connection: &Connection, prefix: &str) -> Result<(), StoreError> {
-    let scratch = Scratch {
-        connection,
-        tag: format!("{prefix}:{{0}}:probe"),
-    };
     let mut problems = Problems::default();
-    for line in DIRECT {
-        problems.note(line, &scratch.direct(line).await?);
-    }
-    for line in COMMANDS {
-        problems.note(line, &scratch.direct(line).await?);
-    }
-    for line in COMMANDS {
-        problems.note(line, &scratch.in_lua(line).await?);
+    for tag in tags(connection) {
+        let scratch = Scratch {
+            connection,
+            tag: format!("{prefix}:{{{tag}}}:probe"),
+        };
+        for line in DIRECT {
+            problems.note(line, &scratch.direct(line).await?);
+        }
+        for line in COMMANDS {
+            problems.note(line, &scratch.direct(line).await?);
+        }
+        for line in COMMANDS {
+            problems.note(line, &scratch.in_lua(line).await?);
+        }
     }
     problems.verdict(connection, prefix)
+}
+
+/// A hash tag on each server: the nodes of a Cluster have users each of their own.
+fn tags(connection: &Connection) -> Vec<String> {
+    let Some(routing) = connection.client().cached_cluster_state() else {
+        return vec![tag(0)];
+    };
+    let mut served = Vec::new();
+    let mut tags = Vec::new();
+    for candidate in (0..CANDIDATES).map(|n| n.to_string()) {
+        if let Some(server) = routing.get_server(slot(&candidate))
+            && !served.contains(&server)
+        {
+            served.push(server);
+            tags.push(candidate);
+        }
+    }
+    tags
 }
 
 /// The keys that are made and removed here.

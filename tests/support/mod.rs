@@ -3,6 +3,7 @@
 //! Everything started here is stopped by its own process id when dropped. Nothing sleeps for a fixed
 //! time: tests wait for what they want to see.
 
+mod certificates;
 mod cluster;
 mod holdfast;
 mod metrics;
@@ -12,6 +13,7 @@ mod redis;
 mod signals;
 mod wait;
 
+pub(crate) use certificates::{Certificates, certificates};
 pub(crate) use cluster::cluster;
 pub(crate) use holdfast::Holdfast;
 pub(crate) use metrics::metrics;

@@ -16,6 +16,7 @@ use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::{State, Subscription};
 use crate::domain::validation::Problem;
 use crate::report::destination;
+use crate::store::circuits::Wake;
 use crate::store::registry::new_id;
 use crate::store::{Store, StoreError};
 
@@ -167,7 +168,7 @@ pub(super) async fn resume(store: &Store, id: &SubscriptionId, out: &mut impl Wr
     if !known(store, id).await?.is_suspended() {
         // Asked for all the same: a circuit that disagrees with the registry is put right, a wait cut short.
         store.set_state(id, State::Enabled).await?;
-        store.wake_everywhere(id, true).await?;
+        store.wake_everywhere(id, Wake::Fresh).await?;
         writeln!(out, "{id} was not suspended; what is parked is tried now")?;
         return Ok(());
     }
@@ -199,7 +200,8 @@ pub(super) async fn remove(store: &Store, remove: &Remove, out: &mut impl Write)
     Ok(())
 }
 
-async fn known(store: &Store, id: &SubscriptionId) -> Result<Subscription, StoreError> {
+/// The subscription, which must be there.
+pub(super) async fn known(store: &Store, id: &SubscriptionId) -> Result<Subscription, StoreError> {
     store
         .subscription(id)
         .await?

@@ -68,7 +68,7 @@ impl Clear {
             Self::Timeout => to.timeout = None,
             Self::CaFile => to.ca_file = None,
             Self::NoVerify => to.verify_certificate = true,
-            Self::Secret => to.secret = None,
+            Self::Secret => (to.secret, to.previous_secret) = (None, None),
             Self::Policy => to.retry_policy = DeliveryRetryPolicy::default(),
             Self::Retry => to.retry = RetryOverrides::default(),
             Self::RetryDelay => to.retry.delay = None,

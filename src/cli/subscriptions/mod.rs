@@ -8,7 +8,9 @@ mod clear;
 mod filter;
 mod limits;
 mod options;
+mod retry_now;
 mod show;
+mod trial;
 mod view;
 
 use std::io::Write;
@@ -41,6 +43,10 @@ pub(super) enum Verb {
         /// Id of the subscription.
         id: SubscriptionId,
     },
+    /// Probe those that are behind now, and tell what comes of it.
+    RetryNow(retry_now::RetryNow),
+    /// Send a test event from here, step by step: name, connection, TLS, answer.
+    Test(trial::Test),
     /// Remove it for good, with everything that is kept for it.
     #[command(visible_alias = "rm")]
     Remove(Remove),
@@ -128,6 +134,17 @@ pub(super) async fn run(verb: Verb, config: &Config, out: &mut impl Write) -> an
         }
         Verb::Suspend(suspend) => with_store(config, async |store| change::suspend(store, &suspend, out).await).await,
         Verb::Resume { id } => with_store(config, async |store| change::resume(store, &id, out).await).await,
+        Verb::RetryNow(retry) => {
+            with_store(config, async |store| retry_now::run(store, config, &retry, out).await).await
+        }
+        Verb::Test(test) => {
+            // Redis is not needed for the test itself: a subscriber may take its time.
+            let to = with_store(config, async |store| {
+                change::known(store, &test.id).await.map_err(Into::into)
+            })
+            .await?;
+            trial::run(&to, config, out).await
+        }
         Verb::Remove(remove) => with_store(config, async |store| change::remove(store, &remove, out).await).await,
     }
 }

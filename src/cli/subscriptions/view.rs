@@ -28,6 +28,8 @@ pub(super) struct View<'a> {
     ca_file: Option<String>,
     verify_certificate: bool,
     signed: bool,
+    /// Seconds since the epoch until which the key before the present one signs as well.
+    previous_secret_until: Option<u64>,
     state: &'a State,
     created_at: &'a str,
     circuit: Circuit<'a>,
@@ -61,6 +63,7 @@ impl<'a> View<'a> {
             ca_file: of.ca_file.as_ref().map(|file| file.display().to_string()),
             verify_certificate: of.verify_certificate,
             signed: of.secret.is_some(),
+            previous_secret_until: of.previous_secret.as_ref().map(|old| old.until),
             state: &of.state,
             created_at: &of.created_at,
             circuit: Circuit::new(of.is_suspended(), census, now),

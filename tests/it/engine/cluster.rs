@@ -66,6 +66,14 @@ async fn on_a_cluster_an_outage_loses_nothing() {
         nodes.iter().all(|node| node.cli(&["DBSIZE"]) != "0"),
         "every master takes part"
     );
+    for node in &nodes {
+        let weak = format!(r#""server":"127.0.0.1:{}""#, node.port());
+        let log = pods[0].stderr();
+        let told = log
+            .lines()
+            .any(|line| line.contains(&weak) && line.contains("maxmemory is 0"));
+        assert!(told, "no warning about {weak} in {log}");
+    }
 
     for number in 0..20 {
         let source = format!("bmc-{number}");

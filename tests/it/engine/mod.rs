@@ -13,6 +13,7 @@ mod outage;
 mod poison;
 mod recent;
 mod redis_faults;
+mod retry_now;
 mod scaling;
 mod service;
 mod start;

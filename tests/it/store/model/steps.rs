@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use holdfast::domain::ids::{Member, StreamId};
+use holdfast::store::circuits::Wake;
 use holdfast::store::dead_letters::Replayed;
 use holdfast::store::drain::Redelivery;
 use holdfast::store::recent::Bounds;
@@ -266,9 +267,9 @@ impl World {
     async fn wake(&mut self) -> &'static str {
         let all: Vec<String> = self.subscriptions.keys().cloned().collect();
         let name = all[self.below(all.len())].clone();
-        let fresh = self.one_in(2);
-        let woken = self.partition.wake(&id(&name), fresh).await.unwrap();
-        self.note(format!("wake {name} fresh={fresh}: {woken}"));
+        let how = [Wake::Due, Wake::PastFloor, Wake::Fresh][self.below(3)];
+        let woken = self.partition.wake(&id(&name), how).await.unwrap().reinjected;
+        self.note(format!("wake {name} {how:?}: {woken}"));
         "wake"
     }
 
