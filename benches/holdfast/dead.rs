@@ -40,6 +40,12 @@ pub(crate) async fn measure(plan: Plan) -> Vec<Row> {
         Row::new(per_period(many), "", commands(&many_cost))
             .mark(Mark::AtMost(10.0))
             .note(listed(&many_cost)),
+        Row::new(
+            format!("the same, by how much more with {many} than with {few}"),
+            "",
+            one(commands(&many_cost).median() - commands(&few_cost).median()),
+        )
+        .mark(Mark::AtMost(0.5)),
         Row::new("POSTs per wait period to it", "", one(many_cost.posts)).mark(Mark::AtMost(1.0)),
         Row::new(
             format!("worker memory while {many} are parked, peak"),

@@ -1,6 +1,7 @@
 //! A deployment to measure: a private Redis (append-only file, everysec), subscriptions, and workers with the
 //! default settings unless a benchmark says otherwise.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,20 @@ pub(crate) const WAITING: [(&str, &str); 3] = [
     ("HOLDFAST_RETRY__BACKOFF", "1.0"),
     ("HOLDFAST_RETRY__JITTER", "0"),
 ];
+
+/// What was set for every worker on the command line.
+static FOR_ALL: OnceLock<Vec<(String, String)>> = OnceLock::new();
+
+/// Sets that, once.
+pub(crate) fn set_for_all(settings: Vec<(String, String)>) {
+    FOR_ALL.set(settings).unwrap();
+}
+
+/// `NAME=VALUE …`, empty where nothing was set.
+pub(crate) fn settings_for_all() -> String {
+    let settings = FOR_ALL.get().into_iter().flatten();
+    settings.map(|(name, value)| format!("{name}={value} ")).collect()
+}
 
 /// Workers die before their Redis does.
 pub(crate) struct Deployment {
@@ -60,6 +75,8 @@ impl Deployment {
     pub(crate) fn add_worker(&mut self, url: &str, settings: &[(&str, &str)]) -> &Holdfast {
         let mut environment = vec![("HOLDFAST_REDIS__URL", url), ("HOLDFAST_WORKER__DRAIN_DELAY", "0s")];
         environment.extend_from_slice(settings);
+        let for_all = FOR_ALL.get().into_iter().flatten();
+        environment.extend(for_all.map(|(name, value)| (name.as_str(), value.as_str())));
         self.workers.push(Holdfast::start(&["serve"], &environment));
         &self.workers[self.workers.len() - 1]
     }

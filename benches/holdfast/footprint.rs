@@ -37,8 +37,12 @@ async fn park(count: usize, subscriptions: usize, calm: Duration) -> (f64, f64) 
     for port in 0..subscriptions {
         deployment.subscribe(&format!("s{port}"), &sink.url(port), |_| {}).await;
     }
-    let before = used_memory(&deployment, calm).await;
     let url = deployment.redis.url();
+    // So that the scripts are loaded before.
+    deployment.add_worker(&url, &WAITING);
+    deployment.lives().await;
+    deployment.stop_workers();
+    let before = used_memory(&deployment, calm).await;
     deployment.add_worker(&url, &WAITING);
     deployment.lives().await;
     deployment.publish(count).await;

@@ -53,6 +53,9 @@ struct Cli {
     /// How often each comparison is made.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
+    /// A setting for every worker, to see what it changes: HOLDFAST_WORKER__READ_BATCH=256.
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    settings: Vec<(String, String)>,
     /// Where the JSON and the Markdown table are written.
     #[arg(long, value_name = "DIR", default_value_os_t = default_directory())]
     out: PathBuf,
@@ -144,6 +147,7 @@ fn main() {
         quick: cli.quick,
         runs: if cli.quick { 1 } else { cli.runs },
     };
+    deployment::set_for_all(cli.settings);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -165,6 +169,11 @@ async fn run(names: &[&str], plan: Plan, out: &Path) {
     }
     println!("\n{}", report.table());
     println!("written to {}", out.display());
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// `bench` in cargo's target directory.

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::Plan;
+use crate::deployment::settings_for_all;
 use crate::stats::Samples;
 
 /// What a figure is held to.
@@ -207,9 +208,13 @@ fn machine() -> String {
     } else {
         "release build"
     };
+    let settings = match settings_for_all() {
+        none if none.is_empty() => none,
+        some => format!(", {}", some.trim_end()),
+    };
     let day = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
     format!(
-        "{day}, {cpu}, {cores} cores shared by worker, Redis {redis} (append-only file, everysec), subscribers and producer; Holdfast {}, {profile}",
+        "{day}, {cpu}, {cores} cores shared by worker, Redis {redis} (append-only file, everysec), subscribers and producer; Holdfast {}, {profile}{settings}",
         env!("CARGO_PKG_VERSION")
     )
 }
