@@ -1,4 +1,5 @@
-//! The admin listener: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever keeps pods running.
+//! The admin listener: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever keeps pods running, and the
+//! page for people.
 //!
 //! Started before anything else and stopped last, so that probes are answered all the while.
 
@@ -15,6 +16,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::health::Health;
+use super::page::{self, Board};
 use super::server::{Options, Server};
 use super::{ApiError, answer};
 use crate::config;
@@ -22,8 +24,8 @@ use crate::telemetry::Metrics;
 
 /// Prometheus' text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// Connections at once: scrapers and probes are few.
-const CONNECTIONS: usize = 64;
+/// Connections at once: scrapers and probes are few, and browsers keep none.
+const CONNECTIONS: usize = 256;
 /// How long a client may take to send its request or to read its answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -31,6 +33,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Admin {
     pub(super) health: Arc<Health>,
+    pub(super) board: Arc<Board>,
     server: Server,
 }
 
@@ -47,6 +50,7 @@ struct Desk {
 /// [`ApiError::Listen`] when the address can't be listened on.
 pub async fn start(settings: &config::Admin, metrics: Metrics) -> Result<Admin, ApiError> {
     let health = Arc::new(Health::default());
+    let board = Arc::new(Board::default());
     let desk = Desk {
         health: Arc::clone(&health),
         metrics,
@@ -58,8 +62,8 @@ pub async fn start(settings: &config::Admin, metrics: Metrics) -> Result<Admin, 
         read_timeout: READ_TIMEOUT,
         max_connections: CONNECTIONS,
     };
-    let server = Server::start(options, router(desk)).await?;
-    Ok(Admin { health, server })
+    let server = Server::start(options, router(desk, Arc::clone(&board))).await?;
+    Ok(Admin { health, board, server })
 }
 
 impl Admin {
@@ -74,14 +78,15 @@ impl Admin {
     }
 }
 
-fn router(desk: Desk) -> Router {
+fn router(desk: Desk, board: Arc<Board>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .fallback(answer::unknown_admin_path)
         .method_not_allowed_fallback(answer::wrong_method)
         .with_state(desk)
+        .merge(page::router(board))
+        .fallback(answer::unknown_admin_path)
 }
 
 async fn metrics(State(desk): State<Desk>) -> Response {

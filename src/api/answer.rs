@@ -25,7 +25,10 @@ pub(super) async fn unknown_path(uri: Uri) -> Response {
 
 /// Nothing is at this path of the admin listener.
 pub(super) async fn unknown_admin_path(uri: Uri) -> Response {
-    let message = format!("there is nothing at {}; try /metrics, /livez or /readyz", uri.path());
+    let message = format!(
+        "there is nothing at {}; try /, /status.json, /metrics, /livez or /readyz",
+        uri.path()
+    );
     error(StatusCode::NOT_FOUND, "not_found", &message)
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Reads the body within its limits, refuses what is no event and everything while Redis is nearly full,
 //! waits for Redis if it is away, and appends the event to its source's stream. Only then it answers `200`
-//! with `{}` and its length: some controllers take 204, or an answer without a length, for a failure.
+//! with `{}` and its length: some controllers take 204, or an answer without a length, for a failure. The header
+//! `holdfast-event` tells where it went.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
 use jiff::Timestamp;
@@ -32,6 +33,8 @@ use crate::telemetry::metrics;
 
 /// The longest name of a source, in bytes.
 const LONGEST_SOURCE: usize = 128;
+/// Names the event in the answer, for `holdfast find`.
+const EVENT_ID: HeaderName = HeaderName::from_static("holdfast-event");
 /// While Redis answers, a place to wait becomes free within this time: a burst is no outage.
 const BURST: Duration = Duration::from_millis(250);
 /// Pause before an event is offered again to a Redis that said "not now".
@@ -76,9 +79,11 @@ async fn take(
         received_at: format!("{:.3}", Timestamp::now()),
         event: body.bytes.clone(),
     };
-    intake.keep(&frame).await?;
+    let event = intake.keep(&frame).await?;
     metrics::events_accepted(1);
-    Ok(answer::json_answer(StatusCode::OK, &json!({})))
+    let mut answer = answer::json_answer(StatusCode::OK, &json!({}));
+    answer.headers_mut().extend(event.map(|event| (EVENT_ID, event)));
+    Ok(answer)
 }
 
 impl Intake {
@@ -94,8 +99,8 @@ impl Intake {
         }
     }
 
-    /// Waits for Redis where it is away, and appends the event there.
-    async fn keep(&self, frame: &Frame) -> Result<(), Refusal> {
+    /// Waits for Redis where it is away, and appends the event there; answers `<partition>.<stream id>`.
+    async fn keep(&self, frame: &Frame) -> Result<Option<HeaderValue>, Refusal> {
         let _place = self.place().await?;
         let deadline = Instant::now() + self.wait;
         let connection = self.store.connection();
@@ -103,10 +108,14 @@ impl Intake {
             if !connection.is_connected() && timeout_at(deadline, connection.connected()).await.is_err() {
                 return Err(Refusal::Redis);
             }
-            let Err(error) = self.store.partition_of(&frame.source).publish(frame).await else {
-                self.guard.took(frame.event.len());
-                self.note(None);
-                return Ok(());
+            let partition = self.store.partition_of(&frame.source);
+            let error = match partition.publish(frame).await {
+                Ok(id) => {
+                    self.guard.took(frame.event.len());
+                    self.note(None);
+                    return Ok(HeaderValue::from_str(&format!("{}.{id}", partition.index)).ok());
+                }
+                Err(error) => error,
             };
             if error.is_memory_limit() {
                 self.guard.look_soon();

@@ -1,4 +1,4 @@
-//! The HTTP listeners: intake takes events in, admin shows metrics and health.
+//! The HTTP listeners: intake takes events in, admin shows metrics, health and the page.
 //!
 //! `app` starts the admin listener first, so that probes are answered while Redis is still looked for, then
 //! intake once there is a store. At the end: [`Api::set_not_ready`], a while later [`Api::stop`].
@@ -9,6 +9,7 @@ mod body;
 mod health;
 mod intake;
 pub mod memory_guard;
+mod page;
 mod patient;
 mod refusal;
 mod server;
@@ -26,6 +27,7 @@ use self::intake::Intake;
 use self::memory_guard::MemoryGuard;
 use self::server::{Options, Server};
 use crate::config::Config;
+use crate::report::History;
 use crate::store::Store;
 
 /// Connections that intake serves at once; further ones wait in the listener's queue.
@@ -83,6 +85,7 @@ pub async fn start(
     let intake = Server::start(options, intake::router(intake)).await?;
     let watching = CancellationToken::new();
     tokio::spawn(guard.run(watching.clone()));
+    admin.board.attach(Arc::clone(&store), config.worker.dead_after.0);
     admin.health.attach(store, Box::new(silent_for));
     info!(intake = %intake.addr(), admin = %admin.addr(), "listening");
     Ok(Api {
@@ -98,6 +101,12 @@ impl Api {
     /// Everything runs: `/readyz` answers 200 from now on, as long as Redis does its part.
     pub fn set_ready(&self) {
         self.admin.health.set_ready();
+    }
+
+    /// Where the readings are remembered that the page's charts show.
+    #[must_use]
+    pub fn history(&self) -> Arc<History> {
+        self.admin.board.recorder()
     }
 
     /// The process is about to stop: `/readyz` answers 503, while intake goes on.

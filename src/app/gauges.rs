@@ -14,6 +14,7 @@ use tracing::debug;
 
 use crate::config::Config;
 use crate::domain::ids::{StreamId, SubscriptionId};
+use crate::report::{History, Sample};
 use crate::store::census::{Census, Ledger, Snapshot};
 use crate::store::{Store, StoreError};
 use crate::telemetry::labels::CircuitState;
@@ -31,6 +32,7 @@ pub struct Gauges {
     refresh: Duration,
     dead_after: Duration,
     labels: SubscriptionGauges,
+    history: Arc<History>,
 }
 
 impl fmt::Debug for Gauges {
@@ -44,6 +46,7 @@ impl fmt::Debug for Gauges {
 /// What all partitions hold together.
 #[derive(Debug, Default)]
 struct Totals {
+    now_ms: u64,
     events: u64,
     pending: u64,
     dead_letters: u64,
@@ -55,13 +58,14 @@ struct Totals {
 
 impl Gauges {
     /// Reads from `store`; `subscriptions` names all there are, for those without any trouble have gauges too.
-    /// What is known of Redis' durability is published along.
+    /// What is known of Redis' durability is published along, and each reading remembered in `history`.
     #[must_use]
     pub fn new(
         config: &Config,
         store: Arc<Store>,
         durability: Option<Durability>,
         subscriptions: impl Fn() -> Vec<SubscriptionId> + Send + Sync + 'static,
+        history: Arc<History>,
     ) -> Self {
         Self {
             store,
@@ -70,6 +74,7 @@ impl Gauges {
             refresh: config.admin.refresh.0,
             dead_after: config.worker.dead_after.0,
             labels: SubscriptionGauges::new(config.admin.max_subscription_labels),
+            history,
         }
     }
 
@@ -110,6 +115,8 @@ impl Gauges {
             metrics::set_redis_durability(durability);
         }
         totals.publish();
+        self.history
+            .record(Sample::new(totals.now_ms, &totals.ledger, totals.events));
         let standings = self.standings(now_ms, &troubled);
         self.labels.publish(standings);
         Ok(())
@@ -131,6 +138,7 @@ impl Gauges {
 
 impl Totals {
     fn add(&mut self, partition: &Snapshot) {
+        self.now_ms = self.now_ms.max(partition.now_ms);
         self.events += partition.events;
         self.pending += partition.pending;
         self.dead_letters += partition.dead_letters;
@@ -154,6 +162,7 @@ impl Totals {
             ("delivered", ledger.delivered),
             ("parked", ledger.parked),
             ("dead_lettered", ledger.dead_lettered),
+            ("overflowed", ledger.overflowed),
             ("replayed", ledger.replayed),
             ("dropped", ledger.dropped),
         ] {

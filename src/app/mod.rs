@@ -75,6 +75,7 @@ impl Service {
             Arc::clone(&redis.store),
             redis.durability.clone(),
             subscriptions,
+            api.history(),
         );
         tokio::spawn(gauges.run(watching.clone()));
         api.set_ready();

@@ -40,8 +40,9 @@ impl Redis {
         }
         connection.connected().await;
         let facts = probe(&connection, &config.redis.prefix).await?;
-        report(&facts);
+        info!(server = %facts.flavour, version = facts.version, cluster = facts.cluster, "Redis reached");
         let store = Store::open(connection, &config.redis.prefix, Some(config.redis.partitions)).await?;
+        report_weaknesses(&store, &facts).await;
         Ok(Self {
             store: Arc::new(store),
             durability: Some(durability(&facts)),
@@ -58,10 +59,23 @@ impl Redis {
     }
 }
 
-fn report(facts: &ServerFacts) {
-    info!(server = %facts.flavour, version = facts.version, cluster = facts.cluster, "Redis reached");
-    for warning in facts.warnings() {
-        warn!("durability: {warning}");
+/// Warns about what may lose events; on a Cluster about each master.
+async fn report_weaknesses(store: &Store, facts: &ServerFacts) {
+    if !facts.cluster {
+        for warning in facts.warnings() {
+            warn!("durability: {warning}");
+        }
+        return;
+    }
+    match store.nodes().await {
+        Ok(nodes) => {
+            for node in nodes {
+                for warning in node.facts.warnings() {
+                    warn!(server = node.address, "durability: {warning}");
+                }
+            }
+        }
+        Err(error) => warn!(%error, "the masters of the Cluster could not all be asked how they keep their data"),
     }
 }
 

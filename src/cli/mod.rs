@@ -8,8 +8,11 @@ mod confirm;
 mod dead_letters;
 pub mod demo;
 mod deployment;
+mod doctor;
+mod find;
 mod publish;
 pub mod sink;
+mod sources;
 mod status;
 mod subscriptions;
 mod table;
@@ -24,6 +27,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app;
 use crate::config::Loaded;
+use crate::store::StoreError;
 
 /// Delivers Redfish events from data-centre hardware to subscribers and loses none.
 #[derive(Parser)]
@@ -40,6 +44,8 @@ struct Cli {
 enum Verb {
     /// Run the service: take events in and deliver them.
     Serve,
+    /// Look whether all is well, and say what to do about what is not.
+    Doctor(Json),
     /// Show every setting with its value and where that came from.
     Config(Json),
     /// Manage who gets which events.
@@ -50,6 +56,10 @@ enum Verb {
     DeadLetters(dead_letters::Verb),
     /// Show how deliveries are going, subscription by subscription.
     Status(status::Args),
+    /// Show where an event is, or the events of a source: waiting, parked, dead, or delivered a moment ago.
+    Find(find::Args),
+    /// Show when each source of events was heard of last, and who went silent.
+    Sources(sources::Args),
     /// Put events into the stream, as the HTTP intake does.
     Publish(publish::Args),
     /// Show events being kept and delivered through an outage, a hang and a killed worker.
@@ -86,10 +96,13 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let file = cli.config.as_deref();
     match cli.verb {
         Verb::Serve => block_on(app::serve(load(file)?)),
+        Verb::Doctor(how) => block_on(doctor::run(file, how, out)),
         Verb::Config(how) => config::run(file, how.json, out),
         Verb::Subscriptions(verb) => block_on(subscriptions::run(*verb, &load(file)?.config, out)),
         Verb::DeadLetters(verb) => block_on(dead_letters::run(verb, &load(file)?.config, out)),
         Verb::Status(args) => block_on(status::run(args, &load(file)?.config, out)),
+        Verb::Find(args) => block_on(find::run(args, &load(file)?.config, out)),
+        Verb::Sources(args) => block_on(sources::run(args, &load(file)?.config, out)),
         Verb::Publish(args) => block_on(publish::run(args, &load(file)?.config, out)),
         Verb::Demo(args) => block_on(demo::run(args)),
         Verb::Sink(args) => block_on(sink::run(args)),
@@ -120,17 +133,21 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// The error with its causes, leaving out a cause that the text before it quotes already.
+/// The error with its causes, leaving out a cause that the text before it quotes already. A `StoreError` tells its
+/// cause itself, and then what to do.
 fn message(error: &anyhow::Error) -> String {
     let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if text.contains(&cause) {
-            continue;
+    for cause in error.chain() {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&said);
         }
-        if !text.is_empty() {
-            text.push_str(": ");
+        if cause.is::<StoreError>() {
+            break;
         }
-        text.push_str(&cause);
     }
     text
 }

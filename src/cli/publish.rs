@@ -115,7 +115,8 @@ fn failure(error: StoreError, place: &str) -> anyhow::Error {
 /// Reads and checks the events of one file.
 fn read(file: &str, largest: u64, events: &mut Vec<Event>) -> anyhow::Result<()> {
     if file != STDIN {
-        let bytes = std::fs::read(Path::new(file)).with_context(|| format!("{file} can't be read"))?;
+        let bytes =
+            std::fs::read(Path::new(file)).with_context(|| format!("nothing was published: {file} can't be read"))?;
         return check(file.to_owned(), bytes.into(), largest, events);
     }
     let place = "standard input";

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::domain::units::{Period, Size};
 
-use super::{Admin, Delivery, Embedded, Intake, Log, LogFormat, Redis, Retry, Worker};
+use super::{Admin, Delivery, Embedded, Intake, Limits, Log, LogFormat, Recent, Redis, Retry, Worker};
 
 impl Default for Redis {
     fn default() -> Self {
@@ -106,6 +106,25 @@ impl Default for Worker {
             audit: Period::from_secs(60),
             drain_delay: Period::from_secs(5),
             shutdown_deadline: Period::from_secs(20),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            check: Period::from_secs(5),
+            overflow_dir: None,
+        }
+    }
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self {
+            max_age: Period::from_secs(15 * 60),
+            max_bytes: Size(16 << 20),
+            trim: Period::from_secs(5),
         }
     }
 }

@@ -78,7 +78,15 @@ fn load_from(
         match std::fs::read_to_string(path) {
             Ok(text) => layers.extend(file::read(path, &text, &names, &mut problems)),
             Err(error) if error.kind() == ErrorKind::NotFound && !required => {}
-            Err(error) => problems.push(format!("the file {} can't be read: {error}", path.display())),
+            Err(error) => problems.push(format!(
+                "the file {} can't be read: {error}; {}",
+                path.display(),
+                if required {
+                    "check the path given with --config"
+                } else {
+                    "mend its permissions, or remove it"
+                }
+            )),
         }
     }
     layers.extend(variables::read(env, &names, &mut problems));

@@ -35,7 +35,7 @@ pub struct Config {
     pub embedded: Embedded,
     /// The HTTP listener that takes events in.
     pub intake: Intake,
-    /// The listener for metrics and health.
+    /// The listener for metrics, health and the page.
     pub admin: Admin,
     /// How one delivery is sent.
     pub delivery: Delivery,
@@ -43,6 +43,10 @@ pub struct Config {
     pub retry: Retry,
     /// The worker's loops: reading, heartbeats, takeover, shutdown.
     pub worker: Worker,
+    /// How limits of subscriptions are kept.
+    pub limits: Limits,
+    /// What is remembered of settled events.
+    pub recent: Recent,
     /// Log output.
     pub log: Log,
 }
@@ -109,7 +113,7 @@ pub struct Intake {
     pub memory_refuse: f64,
 }
 
-/// Metrics and health.
+/// Metrics, health and the page.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
@@ -193,6 +197,28 @@ pub struct Worker {
     pub drain_delay: Period,
     /// After that, how long requests in flight may take to finish.
     pub shutdown_deadline: Period,
+}
+
+/// Keeping the limits that subscriptions have.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// How often queues are compared with their limits.
+    pub check: Period,
+    /// Where deliveries go that overflow to a file, one file for each subscription; nowhere where absent.
+    pub overflow_dir: Option<PathBuf>,
+}
+
+/// What is remembered of settled events, for `holdfast find`. It is the first to go when Redis fills up.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recent {
+    /// How long a settled event is remembered; zero remembers none.
+    pub max_age: Period,
+    /// How much of Redis' memory that may take, all partitions together; zero remembers none.
+    pub max_bytes: Size,
+    /// How often what is too old or too much is dropped.
+    pub trim: Period,
 }
 
 /// Logs, on standard error.

@@ -179,6 +179,24 @@ const RULES: &[Rule] = &[
     ("worker.shutdown_deadline", SOME_TIME, |c| {
         some_time(c.worker.shutdown_deadline)
     }),
+    ("limits.check", SOME_TIME, |c| some_time(c.limits.check)),
+    (
+        "limits.overflow_dir",
+        "the absolute path of a directory, or empty",
+        |c| {
+            c.limits
+                .overflow_dir
+                .as_deref()
+                .is_none_or(std::path::Path::is_absolute)
+        },
+    ),
+    ("recent.max_age", ANY_TIME, |c| any_time(c.recent.max_age)),
+    (
+        "recent.max_bytes",
+        "a size such as 512KiB, 16MiB or 1GiB, or 0B for none",
+        |_| true,
+    ),
+    ("recent.trim", SOME_TIME, |c| some_time(c.recent.trim)),
     ("log.format", "auto, pretty or json", |_| true),
     (
         "log.level",

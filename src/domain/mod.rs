@@ -10,6 +10,7 @@ pub mod message_id;
 pub mod payload;
 pub mod records;
 pub mod resource;
+pub mod retention;
 pub mod retry;
 pub mod signature;
 pub mod subscription;

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::filter::Filter;
 use super::ids::SubscriptionId;
+use super::retention::Retention;
 use super::units::Period;
 
 /// One subscriber's wish, a Redfish `EventDestination` (DSP0266, "Eventing").
@@ -35,6 +36,9 @@ pub struct Subscription {
     /// What replaces the service's retry settings for this subscription.
     #[serde(default)]
     pub retry: RetryOverrides,
+    /// How much of what waits is kept; everything where absent.
+    #[serde(default, skip_serializing_if = "Retention::is_default")]
+    pub limits: Retention,
     /// At most this many requests at once from one pod; the service's default where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_in_flight: Option<u32>,
@@ -50,6 +54,9 @@ pub struct Subscription {
     /// Key of the Standard Webhooks signature, `whsec_<base64>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
+    /// The key before it, which goes on signing for a while after a rotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_secret: Option<PreviousSecret>,
     /// Whether it takes part in deliveries now.
     #[serde(default)]
     pub state: State,
@@ -104,6 +111,15 @@ pub struct RetryOverrides {
     pub max_attempts: Option<u32>,
 }
 
+/// A signing key that was replaced, and until when it signs beside the new one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviousSecret {
+    /// The key, `whsec_<base64>`.
+    pub secret: Secret,
+    /// Seconds since the epoch, by the clock of the worker that signs.
+    pub until: u64,
+}
+
 /// A value that is stored and sent but never shown: `Debug` prints dots.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -142,11 +158,13 @@ impl Subscription {
             headers: Vec::new(),
             retry_policy: DeliveryRetryPolicy::default(),
             retry: RetryOverrides::default(),
+            limits: Retention::default(),
             max_in_flight: None,
             timeout: None,
             ca_file: None,
             verify_certificate: true,
             secret: None,
+            previous_secret: None,
             state: State::Enabled,
             created_at,
         }
@@ -166,6 +184,23 @@ impl Subscription {
             self.destination.scheme(),
             self.destination.path()
         )
+    }
+
+    /// The keys that sign at `now_secs`, seconds since the epoch: the present one, then the one before it.
+    pub fn signing_keys(&self, now_secs: u64) -> impl Iterator<Item = &Secret> {
+        let previous = self.previous_secret.as_ref().filter(|old| now_secs < old.until);
+        self.secret.iter().chain(previous.map(|old| &old.secret))
+    }
+
+    /// Whether requests to both go the same way: to one place, with the same headers, keys, trust and deadline.
+    #[must_use]
+    pub fn is_sent_like(&self, other: &Self) -> bool {
+        self.destination == other.destination
+            && self.headers == other.headers
+            && self.secret == other.secret
+            && self.ca_file == other.ca_file
+            && self.verify_certificate == other.verify_certificate
+            && self.timeout == other.timeout
     }
 
     /// Whether its deliveries are only kept.

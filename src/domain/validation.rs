@@ -15,6 +15,10 @@ const SHORTEST_TIMEOUT: Period = Period::from_millis(100);
 const LONGEST_TIMEOUT: Period = Period::from_secs(5 * 60);
 /// Far above any sensible wait, far below what overflows the arithmetic of clocks.
 const LONGEST_DELAY: Period = Period::from_secs(30 * 24 * 3600);
+/// Parked deliveries of one subscription.
+const MOST_PARKED: u64 = 1_000_000_000;
+const SHORTEST_AGE: Period = Period::from_secs(1);
+const LONGEST_AGE: Period = Period::from_secs(3650 * 24 * 3600);
 const STRONGEST_BACKOFF: f64 = 100.0;
 /// In bytes.
 const LONGEST_DESTINATION: usize = 2048;
@@ -39,7 +43,7 @@ const RESERVED: [&str; 11] = [
 const RESERVED_PREFIXES: [&str; 2] = ["webhook-", "holdfast-"];
 
 /// Every property that a [`Problem`] can be about; the first part are those of EventDestination 1.16.
-pub const PROPERTIES: [&str; 19] = [
+pub const PROPERTIES: [&str; 21] = [
     "Destination",
     "Context",
     "EventTypes",
@@ -55,6 +59,8 @@ pub const PROPERTIES: [&str; 19] = [
     "RetryDelay",
     "RetryBackoff",
     "RetryMaxDelay",
+    "MaxParked",
+    "MaxAge",
     "MaxInFlight",
     "Timeout",
     "CaFile",
@@ -115,7 +121,8 @@ impl Subscription {
         if !matches!(url.scheme(), "http" | "https") {
             let scheme = url.scheme();
             wrong(format!(
-                "it starts with {scheme}: and events go to http:// or https:// only"
+                "it starts with {scheme}: and events go to http:// or https:// only; write http://HOST/PATH or \
+                 https://HOST/PATH"
             ));
             return;
         }
@@ -170,6 +177,16 @@ impl Subscription {
     }
 
     fn check_limits(&self, problems: &mut Problems) {
+        let limits = &self.limits;
+        if limits.max_parked.is_some_and(|most| !(1..=MOST_PARKED).contains(&most)) {
+            problems.add("MaxParked", format!("it must be from 1 to {MOST_PARKED} deliveries"));
+        }
+        if limits
+            .max_age
+            .is_some_and(|age| !(SHORTEST_AGE..=LONGEST_AGE).contains(&age))
+        {
+            problems.add("MaxAge", format!("it must be from {SHORTEST_AGE} to {LONGEST_AGE}"));
+        }
         if self
             .max_in_flight
             .is_some_and(|most| !(1..=MOST_IN_FLIGHT).contains(&most))

@@ -42,7 +42,7 @@ pub struct Snapshot {
 
 /// Totals that the scripts keep, exact through every crash.
 ///
-/// `wanted + replayed = delivered + parked + dead_lettered + dropped` at any moment.
+/// `wanted + replayed = delivered + parked + dead_lettered + overflowed + dropped` at any moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Events settled.
@@ -59,6 +59,8 @@ pub struct Ledger {
     pub parked: i64,
     /// Deliveries given up by policy.
     pub dead_lettered: i64,
+    /// Deliveries beyond a subscription's limit that went to a file.
+    pub overflowed: i64,
     /// Dead letters put back to work.
     pub replayed: i64,
     /// Deliveries dropped with their subscription.
@@ -72,6 +74,9 @@ pub struct Census {
     pub parked: u64,
     /// The oldest of them.
     pub oldest: Option<StreamId>,
+    /// About as many bytes as their events have, by a few of them; an event that several subscriptions wait for is
+    /// stored once and counts for each of them here.
+    pub parked_bytes: u64,
     /// Attempts of the oldest.
     pub attempts: u32,
     /// When it is due next, ms since the epoch.
@@ -94,7 +99,7 @@ impl Ledger {
     /// By how much the books are off; 0 when every wanted delivery is accounted for.
     #[must_use]
     pub fn imbalance(&self) -> i64 {
-        self.wanted + self.replayed - self.delivered - self.parked - self.dead_lettered - self.dropped
+        self.wanted + self.replayed - self.delivered - self.parked - self.dead_lettered - self.overflowed - self.dropped
     }
 
     /// The sum of two partitions' totals.
@@ -108,6 +113,7 @@ impl Ledger {
             delivered: self.delivered + other.delivered,
             parked: self.parked + other.parked,
             dead_lettered: self.dead_lettered + other.dead_lettered,
+            overflowed: self.overflowed + other.overflowed,
             replayed: self.replayed + other.replayed,
             dropped: self.dropped + other.dropped,
         }
@@ -123,6 +129,7 @@ impl Ledger {
             delivered: total("delivered"),
             parked: total("parked"),
             dead_lettered: total("dead_lettered"),
+            overflowed: total("overflowed"),
             replayed: total("replayed"),
             dropped: total("dropped"),
         }
@@ -238,6 +245,7 @@ impl Census {
     /// Adds what another partition holds: counts are summed, the rest is that of the worse one.
     fn add(&mut self, other: Self) {
         self.parked += other.parked;
+        self.parked_bytes += other.parked_bytes;
         if other
             .oldest
             .is_some_and(|theirs| self.oldest.is_none_or(|ours| theirs < ours))
@@ -261,19 +269,25 @@ fn earlier(a: Option<u64>, b: Option<u64>) -> Option<u64> {
     a.into_iter().chain(b).min()
 }
 
-/// `[parked, oldest member, next wake-up, tries of the oldest, circuit fields…]`
+/// `[parked, oldest member, next wake-up, tries of the oldest, circuit fields, bytes of a few, how many those are]`
 fn census(row: Value) -> Result<Census, StoreError> {
     let mut cells = array(row)?.into_iter();
     let mut next = || cells.next().unwrap_or(Value::Null);
-    let parked = convert(next())?;
+    let parked: u64 = convert(next())?;
     let oldest: String = convert(next())?;
     let wakeup: String = convert(next())?;
     let tries: String = convert(next())?;
     let circuit: HashMap<String, String> = pairs(next())?;
+    let (bytes, samples): (u64, u64) = (convert(next())?, convert(next())?);
     let number = |name: &str| circuit.get(name).and_then(|text| text.parse().ok());
     Ok(Census {
         parked,
         oldest: oldest.parse::<Member>().ok().map(|member| member.0),
+        parked_bytes: u128::from(bytes)
+            .saturating_mul(u128::from(parked))
+            .checked_div(u128::from(samples))
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .unwrap_or(0),
         attempts: tries.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0),
         next_wakeup_ms: wakeup.parse().ok(),
         draining: circuit.contains_key("entry"),

@@ -21,6 +21,26 @@ pub struct Reinjected {
     pub lateness: Vec<u64>,
 }
 
+/// What a wake-up forgets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// Nothing: a floor that a Retry-After set stands.
+    Due,
+    /// The floor: an operator asked for a probe in spite of it.
+    PastFloor,
+    /// The floor, the back-off and the refusals in a row: the destination changed.
+    Fresh,
+}
+
+/// What came of a wake-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Woken {
+    /// It was handed to the workers in the same step.
+    pub reinjected: bool,
+    /// It is due only in so many ms: a floor stands.
+    pub due_in_ms: Option<u64>,
+}
+
 impl Partition {
     /// Moves due wake-ups into the redelivery stream.
     ///
@@ -37,16 +57,23 @@ impl Partition {
         })
     }
 
-    /// Makes a subscription that is behind due now. `fresh` also forgets its back-off: the destination changed
-    /// or an operator asked.
+    /// Makes a subscription that is behind due now.
     ///
     /// # Errors
     /// When Redis can't be reached or a key has the wrong type. Safe to repeat.
-    pub async fn wake(&self, subscription: &SubscriptionId, fresh: bool) -> Result<bool, StoreError> {
-        let args = vec![subscription.as_str().into(), i64::from(fresh).into()];
+    pub async fn wake(&self, subscription: &SubscriptionId, how: Wake) -> Result<Woken, StoreError> {
+        let how = match how {
+            Wake::Due => "due",
+            Wake::PastFloor => "floor",
+            Wake::Fresh => "fresh",
+        };
+        let args = vec![subscription.as_str().into(), how.into()];
         let (soonest, reinjected): (i64, u8) = self.call("wake", &SCRIPTS.wake, args).await?;
         self.alarm.ring_in(soonest);
-        Ok(reinjected == 1)
+        Ok(Woken {
+            reinjected: reinjected == 1,
+            due_in_ms: u64::try_from(soonest).ok(),
+        })
     }
 
     /// Suspends (`true`) or resumes a subscription here; only versions newer than the last take effect.

@@ -10,6 +10,9 @@ use super::partition::{Partition, measured};
 use super::scripts::SCRIPTS;
 use crate::domain::ids::{Member, StreamId};
 
+/// How many obituaries are read at once: each event is copied inside Redis to get at the rest.
+const MOST_OBITUARIES: usize = 16;
+
 /// A delivery that was given up, or an event that could not be read.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
@@ -40,7 +43,45 @@ pub enum Replayed {
     SubscriptionRemoved,
 }
 
+/// What is known of a dead letter without its event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obituary {
+    /// The dead letter's id.
+    pub id: StreamId,
+    /// For whom it was; `None` for an event that could not be read.
+    pub subscription: Option<String>,
+    /// Why it was given up.
+    pub reason: String,
+    /// The last error.
+    pub error: String,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
 impl Partition {
+    /// The latest dead letters, newest first: at most `most`, and never more than 16. Their events stay in
+    /// Redis.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn obituaries(&self, most: usize) -> Result<Vec<Obituary>, StoreError> {
+        let most = i64::try_from(most.min(MOST_OBITUARIES)).unwrap_or(0);
+        let rows: Vec<(String, String, String, String, String)> =
+            self.call("obituaries", &SCRIPTS.obituaries, vec![most.into()]).await?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|(id, subscription, reason, error, attempts)| {
+                Some(Obituary {
+                    id: id.parse().ok()?,
+                    subscription: Some(subscription).filter(|id| !id.is_empty()),
+                    reason,
+                    error,
+                    attempts: attempts.parse().unwrap_or(0),
+                })
+            })
+            .collect())
+    }
+
     /// Dead letters after an id (`None`: from the oldest), at most `most`.
     ///
     /// # Errors
@@ -49,6 +90,22 @@ impl Partition {
         let from = after.map_or_else(|| "-".to_owned(), |id| format!("({id}"));
         let client = self.connection.client();
         let rows: Vec<Value> = measured("XRANGE", client.xrange(self.keys.dead(), from, "+", Some(most))).await?;
+        rows.into_iter().map(|row| Ok(read(&parse_entry(row, 0)?))).collect()
+    }
+
+    /// Dead letters before an id (`None`: from the newest), newest first, at most `most`.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn dead_letters_before(
+        &self,
+        before: Option<StreamId>,
+        most: u64,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let from = before.map_or_else(|| "+".to_owned(), |id| format!("({id}"));
+        let client = self.connection.client();
+        let call = client.xrevrange(self.keys.dead(), from, "-", Some(most));
+        let rows: Vec<Value> = measured("XREVRANGE", call).await?;
         rows.into_iter().map(|row| Ok(read(&parse_entry(row, 0)?))).collect()
     }
 

@@ -10,7 +10,9 @@ use fred::types::Value;
 
 use super::error::StoreError;
 use super::events::{array, convert};
+use super::frame;
 use super::partition::Partition;
+use super::recent::Note;
 use super::scripts::SCRIPTS;
 use super::settle::{RefusalLimits, millis};
 use crate::domain::ids::{Member, StreamId, SubscriptionId};
@@ -67,6 +69,33 @@ pub enum Fetched {
         /// Oldest first.
         parked: Vec<Parked>,
     },
+}
+
+/// A parked delivery that was answered 2xx.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// Its name in the retry queue.
+    pub member: Member,
+    /// The event's source, by [`frame::name`]; empty when unknown.
+    pub source: String,
+}
+
+impl From<Member> for Answered {
+    fn from(member: Member) -> Self {
+        Self {
+            member,
+            source: String::new(),
+        }
+    }
+}
+
+impl Parked {
+    /// The event's source, by [`frame::name`]; empty when unknown.
+    #[must_use]
+    pub fn source(&self) -> String {
+        let body = self.body.as_deref().unwrap_or_default();
+        frame::source_of(body).into_owned()
+    }
 }
 
 /// What a refusal of a parked delivery led to.
@@ -184,11 +213,19 @@ impl Partition {
     ///
     /// # Errors
     /// When Redis can't be reached or a key has the wrong type. Safe to repeat.
-    pub async fn delivered(&self, redelivery: &Redelivery, members: &[Member]) -> Result<Delivered, StoreError> {
+    pub async fn delivered(
+        &self,
+        redelivery: &Redelivery,
+        answered: &[impl Clone + Into<Answered>],
+    ) -> Result<Delivered, StoreError> {
         let mut total = Delivered::default();
-        for step in members.chunks(MOST) {
+        let noting = self.recording.is_on();
+        for step in answered.chunks(MOST) {
             let mut args = redelivery.args();
-            args.extend(step.iter().map(|member| Value::from(member.to_string())));
+            for Answered { member, source } in step.iter().cloned().map(Into::into) {
+                let note = noting.then(|| Note::of_delivery(&redelivery.subscription, &source));
+                args.extend([member.to_string().into(), note.unwrap_or_default().into()]);
+            }
             let (state, left, closed, soonest): (String, u32, u8, i64) =
                 self.call("delivered", &SCRIPTS.delivered, args).await?;
             self.alarm.ring_in(soonest);

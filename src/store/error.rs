@@ -15,7 +15,7 @@ use crate::telemetry::labels::RedisErrorKind;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// No connection could be made.
-    #[error("cannot reach Redis at {url}: {source}. {}", connect_advice(source))]
+    #[error("cannot reach Redis at {url}: {}. {}", cause(source), connect_advice(source))]
     Connect {
         /// The server, password masked.
         url: String,
@@ -23,7 +23,7 @@ pub enum StoreError {
         source: RedisError,
     },
     /// One command or script failed.
-    #[error("{op} failed on Redis: {source}{}", command_advice(source))]
+    #[error("{op} failed on Redis: {}{}", cause(source), command_advice(source))]
     Command {
         /// The operation as the code names it, for example `settle`.
         op: &'static str,
@@ -166,6 +166,25 @@ impl StoreError {
     }
 }
 
+/// What the client reported, in words: without the client's own labels, the debug form of the system's errors, and
+/// the place inside a script.
+fn cause(source: &RedisError) -> String {
+    if *source.kind() == ErrorKind::Timeout {
+        return "no answer in time".to_owned();
+    }
+    let details = source.details();
+    let inner = details.strip_suffix(" }").and_then(|text| {
+        // `Os { code: …, kind: …, message: "…" }` and `Custom { kind: …, error: … }`
+        text.split_once("message: ").or_else(|| text.split_once(", error: "))
+    });
+    let text = inner.map_or(details, |(_, text)| text).trim_matches('"');
+    if let Some(reason) = text.strip_prefix("InvalidCertificate(") {
+        return format!("its certificate is not trusted ({reason}");
+    }
+    let text = text.split(" script: ").next().unwrap_or(text);
+    text.trim_end_matches(['.', ' ']).to_owned()
+}
+
 fn connect_advice(source: &RedisError) -> &'static str {
     match source.kind() {
         ErrorKind::Auth => "Set HOLDFAST_REDIS__USERNAME and HOLDFAST_REDIS__PASSWORD to a user that may log in",
@@ -179,6 +198,11 @@ fn connect_advice(source: &RedisError) -> &'static str {
         _ if source.details().contains("cluster support disabled") => {
             "This server is no Cluster: write redis:// in place of redis-cluster:// in HOLDFAST_REDIS__URL"
         }
+        _ if source.details().contains("LOADING") => "It is loading its data: wait until it has done so",
+        ErrorKind::Timeout => {
+            "Check that a Redis listens there that can be reached from here, and that it speaks TLS where \
+             HOLDFAST_REDIS__URL says rediss://, and none where it says redis://"
+        }
         _ => "Check HOLDFAST_REDIS__URL, and that the server runs and can be reached from here",
     }
 }
@@ -189,10 +213,20 @@ fn command_advice(source: &RedisError) -> &'static str {
         return ". Redis is full: raise its maxmemory; nothing that is in was lost";
     }
     if is_denied(text) {
-        return ". Grant the ACL user this command and the keys of the prefix";
+        return ". Grant the ACL user this command and the keys of the prefix; holdfast doctor names the rules";
     }
     if text.contains("MISCONF") {
         return ". Redis cannot write to its disk: look at its log and free space";
+    }
+    if text.contains("READONLY") {
+        return ". This server is a replica: point HOLDFAST_REDIS__URL at its master or at the sentinels";
+    }
+    if text.contains("LOADING") {
+        return ". Redis is loading its data: wait until it has done so";
+    }
+    if text.contains("WRONGTYPE") {
+        return ". A key of Holdfast was replaced by something else: rename it out of the way, or set \
+                HOLDFAST_REDIS__PREFIX to one that nobody else uses";
     }
     if text.contains("CROSSSLOT") {
         return ". The server is a Cluster: write redis-cluster:// in HOLDFAST_REDIS__URL";
@@ -269,6 +303,30 @@ mod tests {
         assert!(command(ErrorKind::Unknown, "TRYAGAIN Multiple keys").is_transient());
         assert!(command(ErrorKind::Backpressure, "Max in-flight").is_transient());
         assert!(!command(ErrorKind::InvalidArgument, "WRONGTYPE Operation").is_transient());
+    }
+
+    #[test]
+    fn causes_are_said_in_words() {
+        for (kind, details, said) in [
+            (
+                ErrorKind::IO,
+                r#"Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }"#,
+                "Connection refused",
+            ),
+            (
+                ErrorKind::IO,
+                "Custom { kind: InvalidData, error: InvalidCertificate(UnknownIssuer) }",
+                "its certificate is not trusted (UnknownIssuer)",
+            ),
+            (
+                ErrorKind::Unknown,
+                "READONLY You can't write against a read only replica. script: 46f4, on @user_script:9.",
+                "READONLY You can't write against a read only replica",
+            ),
+            (ErrorKind::Timeout, "Request timed out.", "no answer in time"),
+        ] {
+            assert_eq!(cause(&RedisError::new(kind, details)), said);
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! The first byte names the format, so that another one can be told apart later.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 /// An event with what is known of where it came from.
@@ -43,6 +45,34 @@ impl Frame {
     }
 }
 
+/// The longest name that is told apart, in bytes.
+const LONGEST_NAME: usize = 128;
+
+/// A source as it is remembered and looked up: at most 128 bytes of it, its line breaks as spaces.
+#[must_use]
+pub fn name(source: &str) -> Cow<'_, str> {
+    let mut end = source.len().min(LONGEST_NAME);
+    while !source.is_char_boundary(end) {
+        end -= 1;
+    }
+    let source = &source[..end];
+    if source.contains('\n') {
+        return Cow::Owned(source.replace('\n', " "));
+    }
+    Cow::Borrowed(source)
+}
+
+/// The source of a frame, by [`name`]; empty where it is unknown.
+pub(super) fn source_of(frame: &[u8]) -> Cow<'_, str> {
+    let line = frame
+        .strip_prefix(b"r")
+        .and_then(|rest| rest.split(|b| *b == b'\n').next());
+    match String::from_utf8_lossy(line.unwrap_or_default()) {
+        Cow::Borrowed(source) => name(source),
+        Cow::Owned(source) => Cow::Owned(name(&source).into_owned()),
+    }
+}
+
 fn without_break(byte: u8) -> u8 {
     if byte == b'\n' { b' ' } else { byte }
 }
@@ -76,6 +106,18 @@ mod tests {
         };
         let read = Frame::decode(&frame.encode()).expect("a frame");
         assert_eq!((read.source.as_str(), &read.event[..]), ("a b", &b"{}"[..]));
+    }
+
+    #[test]
+    fn a_source_of_any_length_has_a_name() {
+        assert_eq!(name("bmc-7"), "bmc-7");
+        assert_eq!(name("a\nb"), "a b");
+        assert_eq!(name(&"é".repeat(200)), "é".repeat(64));
+        assert_eq!(name(&format!("x{}", "é".repeat(200))).len(), 127);
+        assert_eq!(source_of(b"rbmc-7\n\n{}"), "bmc-7");
+        for bytes in [&b""[..], b"r", b"x\n\n{}", b"r\n\n{}"] {
+            assert_eq!(source_of(bytes), "", "{bytes:?}");
+        }
     }
 
     #[test]

@@ -49,10 +49,34 @@ impl Keys {
         format!("{}removed", self.base)
     }
 
+    /// Last heartbeat of each worker.
+    #[must_use]
+    pub fn workers(&self) -> String {
+        format!("{}workers", self.base)
+    }
+
     /// Next wake-up of each waiting subscription.
     #[must_use]
     pub fn wakeups(&self) -> String {
         format!("{}wakeups", self.base)
+    }
+
+    /// The stream of settled events.
+    #[must_use]
+    pub fn recent(&self) -> String {
+        format!("{}recent", self.base)
+    }
+
+    /// When each source was heard of last.
+    #[must_use]
+    pub fn sources(&self) -> String {
+        format!("{}sources", self.base)
+    }
+
+    /// Parked events.
+    #[must_use]
+    pub fn bodies(&self) -> String {
+        format!("{}bodies", self.base)
     }
 
     /// Retry queue of a subscription.

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use super::error::StoreError;
 use super::outage::Outage;
 
 /// Pause before a client whose task ended is started again.
@@ -126,7 +127,8 @@ impl Link {
                         Err(RecvError::Closed) => return,
                     },
                     error = errors.recv() => match error {
-                        Ok((error, _)) => if outage.begin() {
+                        Ok((source, _)) => if outage.begin() {
+                            let error = StoreError::Connect { url: url.clone(), source };
                             warn!(%url, %error, "no connection to Redis; trying again until there is one");
                         },
                         Err(RecvError::Lagged(_)) => {}

@@ -1,5 +1,7 @@
 //! How full Redis is: intake is refused early enough that what is in can still be parked (invariant 9).
 
+use std::collections::HashMap;
+
 use fred::prelude::*;
 use fred::types::InfoKind;
 
@@ -33,11 +35,13 @@ impl Memory {
 
     /// Reads `INFO memory`.
     fn parse(info: &str) -> Self {
-        let field = |name: &str| {
-            info.lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())
-                .unwrap_or(0)
-        };
+        let lines = info.lines().filter_map(|line| line.split_once(':'));
+        Self::of(&lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    /// The same from its `name:value` lines.
+    pub(super) fn of(info: &HashMap<String, String>) -> Self {
+        let field = |name: &str| info.get(name).and_then(|text| text.trim().parse().ok()).unwrap_or(0);
         let limit = match field("maxmemory") {
             0 => field("total_system_memory"),
             limit => limit,

@@ -5,24 +5,30 @@
 
 pub mod alarm;
 pub mod census;
-mod circuits;
+pub mod circuits;
 pub mod connect;
 pub mod dead_letters;
 pub mod drain;
 pub mod embedded;
 pub mod error;
 pub mod events;
+pub mod find;
 pub mod frame;
 pub mod keys;
 mod link;
 pub mod memory;
+pub mod nodes;
 pub mod outage;
 mod partition;
 pub mod permissions;
 pub mod probe;
+pub mod recent;
 pub mod registry;
+pub mod retention;
 mod scripts;
+mod search;
 pub mod settle;
+pub mod sources;
 mod target;
 pub mod workers;
 

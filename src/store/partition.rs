@@ -11,6 +11,7 @@ use super::error::StoreError;
 use super::events::Stream;
 use super::keys::Keys;
 use super::outage::Outage;
+use super::recent::Recording;
 use super::scripts::SCRIPTS;
 use crate::domain::ids::StreamId;
 use crate::telemetry::metrics;
@@ -24,6 +25,8 @@ pub struct Partition {
     pub alarm: Alarm,
     /// Whether this process finds Redis working.
     pub outage: Outage,
+    /// Whether what this process settles is remembered.
+    pub recording: Recording,
     pub(super) keys: Keys,
     pub(super) connection: Connection,
 }
@@ -34,6 +37,7 @@ impl Partition {
             index,
             alarm: Alarm::default(),
             outage: Outage::default(),
+            recording: Recording::default(),
             keys: Keys::new(prefix, index),
             connection,
         }

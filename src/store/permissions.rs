@@ -10,11 +10,12 @@
 
 use std::collections::BTreeSet;
 
-use fred::prelude::ClientLike;
+use fred::prelude::{ClientLike, ClusterInterface};
 use fred::types::{ClusterHash, CustomCommand, Value};
 
 use super::connect::Connection;
 use super::error::{StoreError, is_denied};
+use super::keys::{slot, tag};
 
 /// Commands and their arguments. `STREAM`, `ZSET`, `HASH`, `SET`, `TEXT` stand for scratch keys.
 const COMMANDS: &[&str] = &[
@@ -25,6 +26,8 @@ const COMMANDS: &[&str] = &[
     "XADD STREAM * probe 1",
     "XLEN STREAM",
     "XRANGE STREAM - + COUNT 1",
+    "XREVRANGE STREAM + - COUNT 1",
+    "XTRIM STREAM MINID 0",
     "XGROUP CREATE STREAM probe 0 MKSTREAM",
     "XREADGROUP GROUP probe probe COUNT 1 STREAMS STREAM >",
     "XPENDING STREAM probe - + 1 probe",
@@ -35,9 +38,11 @@ const COMMANDS: &[&str] = &[
     "XGROUP DELCONSUMER STREAM probe probe",
     "ZADD ZSET LT 1 probe",
     "ZADD ZSET NX 1 probe",
+    "ZADD ZSET GT 1 probe",
     "ZSCORE ZSET probe",
     "ZCOUNT ZSET 0 1",
     "ZREMRANGEBYSCORE ZSET 0 1",
+    "ZREMRANGEBYRANK ZSET 0 1",
     "ZCARD ZSET",
     "ZRANGE ZSET 0 0 WITHSCORES",
     "ZRANGEBYSCORE ZSET 0 1 LIMIT 0 1",
@@ -48,6 +53,8 @@ const COMMANDS: &[&str] = &[
     "HGET HASH probe",
     "HMGET HASH probe",
     "HGETALL HASH",
+    "HLEN HASH",
+    "HSTRLEN HASH probe",
     "HSCAN HASH 0 COUNT 1",
     "HDEL HASH probe",
     "SADD SET probe",
@@ -63,18 +70,25 @@ const DIRECT: &[&str] = &[
     // Without its answer the client library does not tell which servers it is connected to, and the memory guard
     // would see none.
     "CLIENT ID",
+    "PING",
     "INFO server",
     "SCRIPT LOAD return",
     "EVAL return 0",
     "EVALSHA 0000000000000000000000000000000000000000 0",
 ];
 
-/// What the connection itself sends: a sign of life, its name for `CLIENT LIST`, and what finds the masters of a
-/// Sentinel deployment or a Cluster. Granted, but not tried: a connection that stands has what it needs.
-const CONNECTION: &[&str] = &["PING", "CLIENT SETNAME", "ROLE", "CLUSTER INFO", "CLUSTER SLOTS"];
+/// What the connection itself sends: its name for `CLIENT LIST`, and what finds the masters of a Sentinel deployment
+/// or a Cluster. Granted, but not tried: a connection that stands has what it needs.
+const CONNECTION: &[&str] = &["CLIENT SETNAME", "ROLE", "CLUSTER INFO", "CLUSTER SLOTS"];
 
 /// Commands that are known by a subcommand, of which only that one is granted.
 const WITH_SUBCOMMAND: &[&str] = &["client", "cluster", "memory", "script", "xgroup", "xinfo"];
+
+/// What the scripts can do without: `trim` estimates what it may not measure. Granted, but not tried.
+const OPTIONAL: &[&str] = &["MEMORY USAGE"];
+
+/// So many hash tags fall on every node of any Cluster that is not absurdly uneven.
+const CANDIDATES: u16 = 4_096;
 
 /// Runs one command and answers its error's text, or an empty string.
 const IN_LUA: &str = "local reply = redis.pcall(unpack(ARGV)); \
@@ -83,7 +97,7 @@ const IN_LUA: &str = "local reply = redis.pcall(unpack(ARGV)); \
 /// The ACL rules of a user who may do exactly what Holdfast needs with the keys behind a prefix.
 #[must_use]
 pub fn rules(prefix: &str) -> Vec<String> {
-    let lines = [CONNECTION, DIRECT, COMMANDS].concat();
+    let lines = [CONNECTION, OPTIONAL, DIRECT, COMMANDS].concat();
     let commands: BTreeSet<String> = lines.into_iter().map(rule).collect();
     let first = ["resetchannels".to_owned(), format!("~{prefix}:*"), "-@all".to_owned()];
     first.into_iter().chain(commands).collect()
@@ -95,23 +109,33 @@ pub fn rules(prefix: &str) -> Vec<String> {
 /// [`StoreError::Setup`] naming each command that is missing or forbidden and the ACL rule that helps;
 /// [`StoreError::Command`] when the server cannot be asked.
 pub async fn check(connection: &Connection, prefix: &str) -> Result<(), StoreError> {
-    let scratch = Scratch {
-        connection,
-        tag: format!("{prefix}:{{0}}:probe"),
-    };
     let mut problems = Problems::default();
-    for line in DIRECT {
-        problems.note(line, &scratch.direct(line).await?);
-    }
-    for line in COMMANDS {
-        problems.note(line, &scratch.direct(line).await?);
-    }
-    // Who may not run a script at all would be told that every command is forbidden.
-    let scripts = !problems.forbidden.contains("+eval");
-    for line in COMMANDS.iter().filter(|_| scripts) {
-        problems.note(line, &scratch.in_lua(line).await?);
+    for tag in tags(connection) {
+        let scratch = Scratch {
+            connection,
+            tag: format!("{prefix}:{{{tag}}}:probe"),
+        };
+        scratch.try_all(&mut problems).await?;
     }
     problems.verdict(connection, prefix)
+}
+
+/// A hash tag on each server: the nodes of a Cluster have users each of their own.
+fn tags(connection: &Connection) -> Vec<String> {
+    let Some(routing) = connection.client().cached_cluster_state() else {
+        return vec![tag(0)];
+    };
+    let mut served = Vec::new();
+    let mut tags = Vec::new();
+    for candidate in (0..CANDIDATES).map(|n| n.to_string()) {
+        if let Some(server) = routing.get_server(slot(&candidate))
+            && !served.contains(&server)
+        {
+            served.push(server);
+            tags.push(candidate);
+        }
+    }
+    tags
 }
 
 /// The keys that are made and removed here.
@@ -121,6 +145,21 @@ struct Scratch<'a> {
 }
 
 impl Scratch<'_> {
+    /// Tries everything on one server.
+    async fn try_all(&self, problems: &mut Problems) -> Result<(), StoreError> {
+        let mut scripts = true;
+        for line in [DIRECT, COMMANDS].concat() {
+            let reply = self.direct(line).await?;
+            scripts &= !(line.starts_with("EVAL ") && is_denied(&reply));
+            problems.note(line, &reply);
+        }
+        // Who may not run a script at all would be told that every command is forbidden.
+        for line in COMMANDS.iter().filter(|_| scripts) {
+            problems.note(line, &self.in_lua(line).await?);
+        }
+        Ok(())
+    }
+
     /// The words of a line, with scratch keys in place.
     fn words(&self, line: &str) -> Vec<String> {
         let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
@@ -282,8 +321,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_is_what_is_tried() {
-        let tried: BTreeSet<String> = [DIRECT, COMMANDS].concat().into_iter().map(rule).collect();
+    fn what_is_sent_is_what_is_tried_or_optional() {
+        let tried: BTreeSet<String> = [OPTIONAL, DIRECT, COMMANDS].concat().into_iter().map(rule).collect();
         let sent = sent();
         let untried: Vec<&String> = sent.difference(&tried).collect();
         assert_eq!(untried, Vec::<&String>::new(), "add these to COMMANDS");

@@ -1,12 +1,13 @@
 //! What kind of server this is, and whether it can be trusted with events.
 //!
-//! Called once at start by `app` and by `holdfast check`. A server that cannot work stops the start; one
+//! Called once at start by `app`; `holdfast doctor` asks every server of a Cluster (`nodes`). A server that cannot work stops the start; one
 //! that would lose events in a crash or when full is used, with a warning that says what to change.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use fred::prelude::ClientLike;
+use fred::types::config::Server;
 use fred::types::{ClusterHash, CustomCommand, Value};
 
 use super::connect::Connection;
@@ -29,7 +30,7 @@ pub struct ServerFacts {
     pub version: String,
     /// Redis or Valkey.
     pub flavour: Flavour,
-    /// Whether the deployment is a Cluster; the facts are those of the node with partition 0.
+    /// Whether the deployment is a Cluster; then these are the facts of one of its nodes.
     pub cluster: bool,
     /// `maxmemory` in bytes; 0 is no limit.
     pub max_memory: u64,
@@ -102,7 +103,8 @@ impl ServerFacts {
 pub async fn probe(connection: &Connection, prefix: &str) -> Result<ServerFacts, StoreError> {
     // First, for a replica refuses the trial of the commands, and each refusal drops the connection. A
     // user who may not run INFO is told so by the trial.
-    let replication = match info(connection, prefix, "replication").await {
+    let first = Teller::of_partition_0(connection, prefix);
+    let replication = match first.info("replication").await {
         Err(error) if error.is_permission() => HashMap::new(),
         replication => replication?,
     };
@@ -113,13 +115,21 @@ pub async fn probe(connection: &Connection, prefix: &str) -> Result<ServerFacts,
         )));
     }
     permissions::check(connection, prefix).await?;
-    let server = info(connection, prefix, "server").await?;
-    let memory = info(connection, prefix, "memory").await?;
-    let persistence = info(connection, prefix, "persistence").await?;
+    facts(&first, &replication).await
+}
+
+/// What one server tells of itself, `replication` being that section of its INFO.
+///
+/// # Errors
+/// When it can't be asked.
+pub(super) async fn facts(of: &Teller<'_>, replication: &HashMap<String, String>) -> Result<ServerFacts, StoreError> {
+    let server = of.info("server").await?;
+    let memory = of.info("memory").await?;
+    let persistence = of.info("persistence").await?;
     let text = |section: &HashMap<String, String>, name: &str| section.get(name).cloned().unwrap_or_default();
     let number = |section: &HashMap<String, String>, name: &str| text(section, name).parse().unwrap_or(0);
     let valkey = server.get("valkey_version").cloned();
-    let min_replicas = setting(connection, prefix, "min-replicas-to-write").await?;
+    let min_replicas = of.setting("min-replicas-to-write").await?;
     Ok(ServerFacts {
         flavour: if valkey.is_some() {
             Flavour::Valkey
@@ -127,53 +137,88 @@ pub async fn probe(connection: &Connection, prefix: &str) -> Result<ServerFacts,
             Flavour::Redis
         },
         version: valkey.unwrap_or_else(|| text(&server, "redis_version")),
-        cluster: connection.is_cluster(),
+        cluster: of.connection.is_cluster(),
         max_memory: number(&memory, "maxmemory"),
         policy: text(&memory, "maxmemory_policy"),
         append_only: number(&persistence, "aof_enabled") == 1,
-        fsync: setting(connection, prefix, "appendfsync").await?,
-        replicas: number(&replication, "connected_slaves"),
+        fsync: of.setting("appendfsync").await?,
+        replicas: number(replication, "connected_slaves"),
         min_replicas: min_replicas.and_then(|text| text.parse().ok()),
     })
 }
 
-/// One section of INFO as its `name:value` lines.
-async fn info(connection: &Connection, prefix: &str, section: &str) -> Result<HashMap<String, String>, StoreError> {
-    let answer = ask(connection, prefix, "INFO", vec![section])
-        .await
-        .map_err(StoreError::command("INFO"))?;
-    let text = answer.into_string().unwrap_or_default();
-    let pairs = text.lines().filter_map(|line| line.split_once(':'));
-    Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+/// One server of a deployment, to be asked about itself.
+pub(super) struct Teller<'a> {
+    connection: &'a Connection,
+    at: At,
 }
 
-/// One configuration value, or nothing where CONFIG is forbidden or hidden, as on managed servers.
-async fn setting(connection: &Connection, prefix: &str, name: &str) -> Result<Option<String>, StoreError> {
-    match ask(connection, prefix, "CONFIG", vec!["GET", name]).await {
-        Ok(answer) => {
-            let pair: Vec<String> = answer.convert().unwrap_or_default();
-            Ok(pair.into_iter().nth(1))
-        }
-        Err(source) => {
-            let error = StoreError::Command {
-                op: "CONFIG GET",
-                source,
-            };
-            if error.is_disconnected() { Err(error) } else { Ok(None) }
+enum At {
+    /// Whoever serves this slot.
+    Slot(u16),
+    /// This node of a Cluster.
+    Node(Server),
+}
+
+impl<'a> Teller<'a> {
+    /// The server that holds partition 0.
+    pub(super) fn of_partition_0(connection: &'a Connection, prefix: &str) -> Self {
+        let slot = fred::util::redis_keyslot(format!("{prefix}:{{0}}:").as_bytes());
+        Self {
+            connection,
+            at: At::Slot(slot),
         }
     }
-}
 
-/// Asks the node that holds partition 0.
-async fn ask(
-    connection: &Connection,
-    prefix: &str,
-    command: &'static str,
-    words: Vec<&str>,
-) -> Result<Value, fred::error::Error> {
-    let slot = fred::util::redis_keyslot(format!("{prefix}:{{0}}:").as_bytes());
-    let command = CustomCommand::new_static(command, ClusterHash::Custom(slot), false);
-    connection.client().custom(command, words).await
+    /// One node of a Cluster.
+    pub(super) fn of_node(connection: &'a Connection, node: Server) -> Self {
+        Self {
+            connection,
+            at: At::Node(node),
+        }
+    }
+
+    /// One section of INFO as its `name:value` lines.
+    pub(super) async fn info(&self, section: &str) -> Result<HashMap<String, String>, StoreError> {
+        let answer = self
+            .ask("INFO", vec![section])
+            .await
+            .map_err(StoreError::command("INFO"))?;
+        let text = answer.into_string().unwrap_or_default();
+        let pairs = text.lines().filter_map(|line| line.split_once(':'));
+        Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    /// One configuration value, or nothing where CONFIG is forbidden or hidden, as on managed servers.
+    async fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
+        match self.ask("CONFIG", vec!["GET", name]).await {
+            Ok(answer) => {
+                let pair: Vec<String> = answer.convert().unwrap_or_default();
+                Ok(pair.into_iter().nth(1))
+            }
+            Err(source) => {
+                let error = StoreError::Command {
+                    op: "CONFIG GET",
+                    source,
+                };
+                if error.is_disconnected() { Err(error) } else { Ok(None) }
+            }
+        }
+    }
+
+    pub(super) async fn ask(&self, command: &'static str, words: Vec<&str>) -> Result<Value, fred::error::Error> {
+        let client = self.connection.client();
+        match &self.at {
+            At::Slot(slot) => {
+                let command = CustomCommand::new_static(command, ClusterHash::Custom(*slot), false);
+                client.custom(command, words).await
+            }
+            At::Node(node) => {
+                let command = CustomCommand::new_static(command, ClusterHash::FirstKey, false);
+                client.with_cluster_node(node).custom(command, words).await
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use fred::prelude::*;
 use rand::Rng;
 
 use super::Store;
+use super::circuits::Wake;
 use super::error::StoreError;
 use super::keys::{self, VERSION_FIELD};
 use super::partition::measured;
@@ -108,7 +109,7 @@ impl Store {
         .ok_or(StoreError::Unknown(subscription.id))
     }
 
-    /// Changes a subscription; when its destination moved, what waits for it is tried at once.
+    /// Changes a subscription; when requests go another way now, what waits for it is tried at once.
     ///
     /// # Errors
     /// When Redis can't be reached, or there is no such subscription.
@@ -130,7 +131,9 @@ impl Store {
             .await?
             .ok_or_else(|| StoreError::Unknown(id.clone()))?;
         if before.destination != after.destination {
-            self.wake_everywhere(id, true).await?;
+            self.wake_everywhere(id, Wake::Fresh).await?;
+        } else if !before.is_sent_like(&after) {
+            self.wake_everywhere(id, Wake::Due).await?;
         }
         Ok(after)
     }
@@ -179,9 +182,9 @@ impl Store {
     ///
     /// # Errors
     /// When Redis can't be reached. Safe to repeat.
-    pub async fn wake_everywhere(&self, id: &SubscriptionId, fresh: bool) -> Result<(), StoreError> {
+    pub async fn wake_everywhere(&self, id: &SubscriptionId, how: Wake) -> Result<(), StoreError> {
         for partition in self.partitions() {
-            partition.wake(id, fresh).await?;
+            partition.wake(id, how).await?;
         }
         Ok(())
     }

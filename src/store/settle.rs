@@ -4,6 +4,7 @@
 //! dead letter. Many events go into one script call, bounded by the number of their deliveries.
 
 use std::borrow::Borrow;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +12,9 @@ use fred::types::Value;
 
 use super::error::StoreError;
 use super::events::Entry;
+use super::frame;
 use super::partition::Partition;
+use super::recent::Note;
 use super::scripts::SCRIPTS;
 use crate::domain::ids::{Member, StreamId, SubscriptionId};
 
@@ -117,13 +120,13 @@ impl Partition {
         settlements: &[impl Borrow<Settlement>],
     ) -> Result<Settled, StoreError> {
         let mut answer = Settled::default();
-        let mut batch = Batch::new(worker, limits);
+        let mut batch = Batch::new(self, worker, limits);
         for settlement in settlements {
             let settlement = settlement.borrow();
             let last = settlement.outcomes.len().saturating_sub(1) / DELIVERIES_PER_CALL * DELIVERIES_PER_CALL;
             let (first, last) = settlement.outcomes.split_at(last);
             if !first.is_empty() || batch.deliveries + last.len().max(1) > DELIVERIES_PER_CALL {
-                let full = std::mem::replace(&mut batch, Batch::new(worker, limits));
+                let full = std::mem::replace(&mut batch, Batch::new(self, worker, limits));
                 answer.won.extend(self.flush(full, &mut answer.opened).await?);
             }
             if !self
@@ -151,7 +154,7 @@ impl Partition {
         opened: &mut Vec<SubscriptionId>,
     ) -> Result<bool, StoreError> {
         for chunk in first.chunks(DELIVERIES_PER_CALL) {
-            let mut parks = Batch::new(worker, limits);
+            let mut parks = Batch::new(self, worker, limits);
             parks.push(settlement, chunk, None);
             if self.flush(parks, opened).await? != [true] {
                 return Ok(false);
@@ -166,7 +169,7 @@ impl Partition {
             return Ok(Vec::new());
         }
         let (soonest, won, newly): (i64, Vec<u8>, Vec<String>) =
-            self.call("settle", &SCRIPTS.settle, batch.args).await?;
+            self.call("settle", &SCRIPTS.settle, batch.into_args()).await?;
         self.alarm.ring_in(soonest);
         opened.extend(newly.iter().filter_map(|id| SubscriptionId::new(id).ok()));
         Ok(won.into_iter().map(|won| won == 1).collect())
@@ -175,18 +178,38 @@ impl Partition {
 
 /// The arguments of one call of `settle.lua`.
 struct Batch {
+    limits: [Value; 3],
+    /// When the last event of each source arrived, in ms.
+    sources: HashMap<String, u64>,
     args: Vec<Value>,
     events: usize,
     deliveries: usize,
+    /// Whether the events are noted in `recent`.
+    noting: bool,
 }
 
 impl Batch {
-    fn new(worker: &str, limits: RefusalLimits) -> Self {
+    fn new(partition: &Partition, worker: &str, limits: RefusalLimits) -> Self {
         Self {
-            args: vec![worker.into(), limits.open_after.into(), limits.bury_after.into()],
+            limits: [worker.into(), limits.open_after.into(), limits.bury_after.into()],
+            sources: HashMap::new(),
+            args: Vec::new(),
             events: 0,
             deliveries: 0,
+            noting: partition.recording.is_on(),
         }
+    }
+
+    fn into_args(self) -> Vec<Value> {
+        let mut args = Vec::with_capacity(4 + 2 * self.sources.len() + self.args.len());
+        args.extend(self.limits);
+        args.push(i64::try_from(self.sources.len()).unwrap_or(i64::MAX).into());
+        for (source, arrived) in self.sources {
+            args.push(arrived.to_string().into());
+            args.push(source.into());
+        }
+        args.extend(self.args);
+        args
     }
 
     /// Adds an event; `delivered_before` is `None` for a chunk that is not the last of its event, else how
@@ -198,6 +221,19 @@ impl Batch {
             settlement.body.clone()
         } else {
             Bytes::new()
+        };
+        let source = frame::source_of(&settlement.body);
+        if !source.is_empty() {
+            let arrived = settlement.id.millis;
+            match self.sources.get_mut(source.as_ref()) {
+                Some(last) => *last = arrived.max(*last),
+                None => drop(self.sources.insert(source.clone().into_owned(), arrived)),
+            }
+        }
+        let note = if self.noting {
+            Note::of_settlement(settlement, outcomes, &source)
+        } else {
+            String::new()
         };
         // The script takes an empty reason for an event that was not rejected.
         let reason = match settlement.rejected.as_deref() {
@@ -213,6 +249,7 @@ impl Batch {
             i64::from(settlement.alone).into(),
             reason.into(),
             Value::Bytes(body),
+            note.into(),
             i64::try_from(outcomes.len()).unwrap_or(i64::MAX).into(),
         ]);
         for outcome in outcomes {
@@ -227,7 +264,7 @@ impl Batch {
     }
 }
 
-fn letter(verdict: Verdict) -> &'static str {
+pub(super) fn letter(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Delivered => "D",
         Verdict::Unavailable => "U",
@@ -236,6 +273,13 @@ fn letter(verdict: Verdict) -> &'static str {
         Verdict::Refused => "R",
         Verdict::GivenUp => "X",
     }
+}
+
+/// The verdict that a letter stands for.
+pub(super) fn verdict(text: &str) -> Option<Verdict> {
+    use Verdict::{Behind, Delivered, GivenUp, Refused, Unavailable, WaitedTooLong};
+    let all = [Delivered, Unavailable, Behind, WaitedTooLong, Refused, GivenUp];
+    all.into_iter().find(|verdict| letter(*verdict) == text)
 }
 
 pub(super) fn millis(duration: Duration) -> i64 {

@@ -42,6 +42,23 @@ impl Partition {
         self.call("heartbeat", &SCRIPTS.heartbeat, args).await
     }
 
+    /// All workers with their last heartbeat, ms since the epoch (0: left); read only.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn heartbeats(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let client = self.connection.client();
+        let workers = client.zrange(self.keys.workers(), 0, -1, None, false, None, true);
+        let beats: Vec<(String, f64)> = measured("ZRANGE", workers).await?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a time in ms fits 53 bits, and the cast saturates"
+        )]
+        let whole = |(name, beat): (String, f64)| (name, beat as u64);
+        Ok(beats.into_iter().map(whole).collect())
+    }
+
     /// Tells that this worker left: peers take over what it may still hold at once.
     ///
     /// # Errors

@@ -31,6 +31,8 @@ pub(super) const REDIS_MEMORY_RATIO: &str = "holdfast_redis_memory_ratio";
 pub(super) const REDIS_DURABILITY: &str = "holdfast_redis_durability_info";
 pub(super) const ENTRIES_MISSING: &str = "holdfast_entries_missing_total";
 pub(super) const AUDIT_REPAIRS: &str = "holdfast_audit_repairs_total";
+pub(super) const LIMITED: &str = "holdfast_limited_total";
+pub(super) const OVERFLOW_FAILURES: &str = "holdfast_overflow_failures_total";
 pub(super) const LEDGER: &str = "holdfast_ledger";
 pub(super) const LEDGER_IMBALANCE: &str = "holdfast_ledger_imbalance";
 pub(super) const BUILD_INFO: &str = "holdfast_build_info";
@@ -93,7 +95,7 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         DELIVERIES,
         C,
         Unit::Count,
-        "Deliveries that reached a resting place: delivered, parked or dead-lettered.",
+        "Deliveries that reached a resting place: delivered, parked, dead-lettered or overflowed to a file.",
     ),
     (
         REDELIVERIES,
@@ -118,6 +120,18 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         C,
         Unit::Count,
         "Subscriptions that nothing would have woken, repaired by the audit.",
+    ),
+    (
+        LIMITED,
+        C,
+        Unit::Count,
+        "Parked deliveries moved by this pod because of a subscription's limit, by limit.",
+    ),
+    (
+        OVERFLOW_FAILURES,
+        C,
+        Unit::Count,
+        "Times that overflow could not be written to its file: nothing was lost, the queue grows. Any is an alert.",
     ),
     (
         LEDGER,

@@ -81,6 +81,18 @@ labels! {
         Parked = "parked",
         /// Among the dead letters.
         DeadLettered = "dead_lettered",
+        /// In a file, beyond a subscription's limit.
+        Overflowed = "overflowed",
+    }
+}
+
+labels! {
+    /// Which limit of a subscription moved a delivery.
+    LimitKind {
+        /// More were parked than allowed.
+        MaxParked = "max_parked",
+        /// It was parked for too long.
+        MaxAge = "max_age",
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 
 use super::catalogue::*;
-use super::labels::{DeliveryResult, IntakeRefusal, Outcome, Path, Reason, RedisErrorKind};
+use super::labels::{DeliveryResult, IntakeRefusal, LimitKind, Outcome, Path, Reason, RedisErrorKind};
 use super::subscriptions::Standing;
 
 static HANDLES: OnceLock<Handles> = OnceLock::new();
@@ -30,6 +30,8 @@ struct Handles {
     reclaimed: Counter,
     missing: Counter,
     repairs: Counter,
+    limited: Vec<Counter>,
+    overflow_failures: Counter,
     refused: Vec<Counter>,
     blocked: Counter,
     duration: Histogram,
@@ -53,6 +55,11 @@ pub(super) fn prepare() {
         reclaimed: counter!(RECLAIMED),
         missing: counter!(ENTRIES_MISSING),
         repairs: counter!(AUDIT_REPAIRS),
+        limited: LimitKind::ALL
+            .iter()
+            .map(|limit| counter!(LIMITED, "limit" => limit.as_str()))
+            .collect(),
+        overflow_failures: counter!(OVERFLOW_FAILURES),
         refused: IntakeRefusal::ALL
             .iter()
             .map(|reason| counter!(INTAKE_REFUSED, "reason" => reason.as_str()))
@@ -126,6 +133,16 @@ pub fn entries_missing(n: u64) {
 /// The audit repaired `n` subscriptions.
 pub fn audit_repairs(n: u64) {
     count(|h| Some(&h.repairs), n);
+}
+
+/// `n` parked deliveries were moved by a limit of their subscription.
+pub fn limited(limit: LimitKind, n: u64) {
+    count(|h| h.limited.get(limit as usize), n);
+}
+
+/// Overflow could not be written to its file.
+pub fn overflow_failure() {
+    count(|h| Some(&h.overflow_failures), 1);
 }
 
 /// One event was not taken in.

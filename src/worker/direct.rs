@@ -71,6 +71,9 @@ async fn deliver_all(lane: &Arc<Lane>, event: Bytes, mut settlement: Settlement,
     let started = Instant::now();
     let matches = catalog.index.matches(&message);
     metrics::event_matched(started.elapsed());
+    if matches.is_empty() {
+        lane.pod.unwanted.note(lane, &catalog, &message, &settlement);
+    }
 
     let id = settlement.id;
     let mut deliveries: FuturesUnordered<_> = matches

@@ -14,16 +14,20 @@ pub mod in_flight;
 pub mod lane;
 pub mod lease;
 mod meter;
+mod overflow;
 pub mod persist;
 pub mod pod;
 pub mod reader;
+pub mod recent;
 pub mod registry;
+pub mod retention;
 pub mod scheduler;
 pub mod sender;
 pub mod settler;
 pub mod slots;
 pub mod sweep;
 pub mod takeover;
+mod unwanted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +37,7 @@ use tracing::{info, warn};
 
 use self::lane::Lane;
 use self::pod::Pod;
+use self::recent::Trimmer;
 use crate::store::StoreError;
 use crate::store::events::Stream;
 
@@ -69,6 +74,10 @@ impl Worker {
         }
         registry::step(&pod).await?;
         worker.support.spawn(registry::run(Arc::clone(&pod)));
+        worker.intake.spawn(retention::run(Arc::clone(&pod)));
+        let mut trimmer = Trimmer::new(Arc::clone(&pod));
+        trimmer.turn().await;
+        worker.support.spawn(trimmer.run());
         for partition in pod.store.partitions() {
             let (lane, finished) = Lane::new(Arc::clone(&pod), Arc::clone(partition));
             heartbeat::step(&lane).await?;

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::catalog::{Catalog, Subscriber};
 use super::sender::Sender;
 use super::slots::PodSlots;
+use super::unwanted::Unwanted;
 use crate::config::Config;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::retry::RetryPolicy;
@@ -43,6 +44,8 @@ pub struct Pod {
     pub tasks: TaskTracker,
     /// Held while the subscriptions are read, so that an older view never replaces a newer one.
     pub loading: Mutex<()>,
+    /// Whether an event that nobody wants was warned about.
+    pub unwanted: Unwanted,
     catalog: watch::Sender<Arc<Catalog>>,
     beat: watch::Sender<Instant>,
     retry: RetryPolicy,
@@ -60,6 +63,7 @@ impl Pod {
             quiet,
             tasks: TaskTracker::new(),
             loading: Mutex::new(()),
+            unwanted: Unwanted::default(),
             catalog: watch::Sender::new(Arc::new(Catalog::default())),
             beat: watch::Sender::new(Instant::now()),
             retry: service_policy(&config),

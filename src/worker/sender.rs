@@ -15,7 +15,7 @@ use reqwest::{Certificate, Client};
 
 use crate::config::Delivery;
 use crate::domain::ids::DeliveryId;
-use crate::domain::signature::Signer;
+use crate::domain::signature::{SecretError, Signer};
 use crate::domain::subscription::Subscription;
 use crate::domain::verdict::{Answer, Failure};
 
@@ -27,6 +27,15 @@ const ANSWER_LIMIT: usize = 64 * 1024;
 pub struct Sender {
     settings: Delivery,
     clients: Mutex<HashMap<Tls, Client>>,
+}
+
+/// What came of one request.
+#[derive(Debug)]
+pub struct Reply {
+    /// What the subscriber answered, if it did.
+    pub answer: Answer,
+    /// The beginning of the answer's body, as far as it was to be kept.
+    pub excerpt: Vec<u8>,
 }
 
 /// What makes a client different from another.
@@ -50,26 +59,39 @@ impl Sender {
 
     /// Sends one delivery and waits for its whole answer, within the subscription's deadline.
     pub async fn send(&self, to: &Subscription, delivery: &DeliveryId, attempt: u32, body: Bytes) -> Answer {
-        let deadline = to.timeout.unwrap_or(self.settings.timeout).0;
+        self.exchange(to, &delivery.to_string(), attempt, body, 0).await.answer
+    }
+
+    /// The same under any id, keeping the beginning of what the subscriber says: at most `keep` bytes.
+    pub async fn exchange(&self, to: &Subscription, id: &str, attempt: u32, body: Bytes, keep: usize) -> Reply {
+        let deadline = self.deadline(to);
+        let mut excerpt = Vec::new();
         let exchange = async {
             let client = self.client(to).await?;
-            let headers = headers(to, delivery, attempt, &body).map_err(setup)?;
+            let headers = headers(to, id, attempt, &body).map_err(setup)?;
             let request = client.post(to.destination.clone()).headers(headers).body(body);
             let response = request.send().await.map_err(|error| failure(&error))?;
             let answer = Answer::Status {
                 code: response.status().as_u16(),
                 retry_after: retry_after(response.headers(), SystemTime::now()),
             };
-            read_to_end(response).await?;
+            read_to_end(response, keep, &mut excerpt).await?;
             Ok(answer)
         };
-        match tokio::time::timeout(deadline, exchange).await {
+        let answer = match tokio::time::timeout(deadline, exchange).await {
             Ok(Ok(answer) | Err(answer)) => answer,
             Err(_) => Answer::None {
                 failure: Failure::Timeout,
                 detail: format!("no complete answer within {}ms", deadline.as_millis()),
             },
-        }
+        };
+        Reply { answer, excerpt }
+    }
+
+    /// The deadline of one request to this subscription, from connect to the last byte of the answer.
+    #[must_use]
+    pub fn deadline(&self, to: &Subscription) -> Duration {
+        to.timeout.unwrap_or(self.settings.timeout).0
     }
 
     async fn client(&self, to: &Subscription) -> Result<Client, Answer> {
@@ -126,7 +148,7 @@ impl Sender {
 }
 
 /// Our headers win over the subscription's own: they are what the receiver relies on.
-fn headers(to: &Subscription, delivery: &DeliveryId, attempt: u32, body: &Bytes) -> Result<HeaderMap, String> {
+fn headers(to: &Subscription, id: &str, attempt: u32, body: &Bytes) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::with_capacity(6 + to.headers.len());
     for (name, value) in &to.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no header name"))?;
@@ -135,14 +157,11 @@ fn headers(to: &Subscription, delivery: &DeliveryId, attempt: u32, body: &Bytes)
         value.set_sensitive(true);
         headers.append(name, value);
     }
-    let id = delivery.to_string();
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs();
-    if let Some(secret) = &to.secret {
-        let signer = Signer::new(secret.reveal()).map_err(|error| error.to_string())?;
-        let signature = signer.sign(&id, now, body);
+    if let Some(signature) = signature(to, id, now, body)? {
         headers.insert(
             "webhook-signature",
             HeaderValue::from_str(&signature).map_err(|error| error.to_string())?,
@@ -151,18 +170,31 @@ fn headers(to: &Subscription, delivery: &DeliveryId, attempt: u32, body: &Bytes)
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(
         "webhook-id",
-        HeaderValue::from_str(&id).map_err(|error| error.to_string())?,
+        HeaderValue::from_str(id).map_err(|error| error.to_string())?,
     );
     headers.insert("webhook-timestamp", HeaderValue::from(now));
     headers.insert("holdfast-attempt", HeaderValue::from(attempt));
     Ok(headers)
 }
 
-/// Reads the rest of an answer, up to a limit. One that breaks off was not given: better sent twice than lost.
-async fn read_to_end(mut response: reqwest::Response) -> Result<(), Answer> {
+/// The signature with the subscription's key and, after a rotation, also with the key before it for as long as
+/// receivers were given to change over: Standard Webhooks separates several with a space.
+fn signature(to: &Subscription, id: &str, now: u64, body: &Bytes) -> Result<Option<String>, String> {
+    let keys = to.signing_keys(now);
+    let signed: Result<Vec<String>, _> = keys
+        .map(|key| Ok(Signer::new(key.reveal())?.sign(id, now, body)))
+        .collect();
+    let signed = signed.map_err(|error: SecretError| error.to_string())?;
+    Ok((!signed.is_empty()).then(|| signed.join(" ")))
+}
+
+/// Reads the rest of an answer, up to a limit, and keeps its first bytes. One that breaks off was not given: better
+/// sent twice than lost.
+async fn read_to_end(mut response: reqwest::Response, keep: usize, kept: &mut Vec<u8>) -> Result<(), Answer> {
     let mut read = 0;
     while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {
         read += chunk.len();
+        kept.extend_from_slice(&chunk[..chunk.len().min(keep - kept.len())]);
         if read > ANSWER_LIMIT {
             break;
         }

@@ -33,7 +33,13 @@ async fn gauges(store: &Arc<Store>) -> Gauges {
         min_replicas: 0,
     };
     let ids = || ["calm", "down"].map(|id| SubscriptionId::new(id).unwrap()).to_vec();
-    Gauges::new(&Config::default(), Arc::clone(store), Some(durability), ids)
+    Gauges::new(
+        &Config::default(),
+        Arc::clone(store),
+        Some(durability),
+        ids,
+        Arc::default(),
+    )
 }
 
 async fn open(redis: &TestRedis) -> Arc<Store> {

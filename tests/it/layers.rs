@@ -11,12 +11,25 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["domain"]),
     ("telemetry", &["domain", "config"]),
     ("store", &["domain", "config", "telemetry"]),
+    ("report", &["domain", "store"]),
     ("worker", &["domain", "config", "telemetry", "store"]),
-    ("api", &["domain", "config", "telemetry", "store"]),
-    ("app", &["domain", "config", "telemetry", "store", "worker", "api"]),
+    ("api", &["domain", "config", "telemetry", "store", "report"]),
+    (
+        "app",
+        &["domain", "config", "telemetry", "store", "report", "worker", "api"],
+    ),
     (
         "cli",
-        &["domain", "config", "telemetry", "store", "worker", "api", "app"],
+        &[
+            "domain",
+            "config",
+            "telemetry",
+            "store",
+            "report",
+            "worker",
+            "api",
+            "app",
+        ],
     ),
 ];
 
@@ -226,6 +239,9 @@ fn breaches_are_found_however_they_are_written() {
         ("api", "let x = ::fred::types::Value::Null;"),
         ("app", "use holdfast::cli::demo;"),
         ("telemetry", "use crate::store;"),
+        ("report", "use crate::telemetry::metrics;"),
+        ("store", "use crate::report::Report;"),
+        ("worker", "use crate::report::Report;"),
         ("api", "use super::super::worker::drain;"),
     ] {
         assert!(!breaches(layer, "file.rs", source).is_empty(), "{layer}: {source}");

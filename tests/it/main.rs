@@ -4,11 +4,14 @@
 mod acl;
 mod cli;
 mod config;
+mod dashboards;
 mod embedded;
 mod engine;
 mod gauges;
 mod intake;
+mod k8s;
 mod layers;
+mod page;
 mod probe;
 mod redis_connection;
 mod sink;

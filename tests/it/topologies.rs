@@ -1,6 +1,5 @@
 //! Sentinel, Cluster and TLS: the same connection over real deployments, through a failover too.
 
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use holdfast::domain::units::Period;
 use holdfast::store::connect::{Connection, FirstConnect};
 use holdfast::store::probe::probe;
 
-use crate::support::{TestRedis, cluster, free_port, login, wait_until};
+use crate::support::{TestRedis, certificates, cluster, free_port, login, wait_until};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -178,26 +177,10 @@ async fn a_cluster_is_one_deployment() {
     assert!(error.to_string().contains("redis://"), "{error}");
 }
 
-/// A certificate authority and a server certificate for localhost, written as PEM files.
-fn certificates(dir: &Path) {
-    let ca_key = rcgen::KeyPair::generate().unwrap();
-    let mut ca = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
-    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let ca_certificate = ca.self_signed(&ca_key).unwrap();
-    let issuer = rcgen::Issuer::new(ca, ca_key);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let server = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let certificate = server.signed_by(&key, &issuer).unwrap();
-    std::fs::write(dir.join("ca.pem"), ca_certificate.pem()).unwrap();
-    std::fs::write(dir.join("cert.pem"), certificate.pem()).unwrap();
-    std::fs::write(dir.join("key.pem"), key.serialize_pem()).unwrap();
-}
-
 #[tokio::test]
 async fn tls_trusts_the_given_authority_only() {
     let dir = tempfile::tempdir().unwrap();
-    certificates(dir.path());
-    let file = |name: &str| dir.path().join(name).display().to_string();
+    let files = certificates(dir.path(), "ours", "localhost", false);
     let port = free_port();
     let _redis = TestRedis::with(&[
         "--tls-port",
@@ -205,14 +188,14 @@ async fn tls_trusts_the_given_authority_only() {
         "--tls-auth-clients",
         "no",
         "--tls-ca-cert-file",
-        &file("ca.pem"),
+        &files.ca.display().to_string(),
         "--tls-cert-file",
-        &file("cert.pem"),
+        &files.certificate.display().to_string(),
         "--tls-key-file",
-        &file("key.pem"),
+        &files.key.display().to_string(),
     ]);
     let trusting = config::Redis {
-        ca_file: Some(dir.path().join("ca.pem")),
+        ca_file: Some(files.ca.clone()),
         ..settings()
     };
     let url = format!("rediss://{}localhost:{port}", login());

@@ -4,6 +4,7 @@
 //! time: tests wait for what they want to see.
 
 mod aof;
+mod certificates;
 mod cluster;
 mod holdfast;
 mod metrics;
@@ -14,6 +15,7 @@ mod signals;
 mod wait;
 
 pub(crate) use aof::Aof;
+pub(crate) use certificates::{Certificates, certificates};
 pub(crate) use cluster::cluster;
 pub(crate) use holdfast::Holdfast;
 pub(crate) use metrics::metrics;

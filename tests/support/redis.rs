@@ -161,7 +161,21 @@ impl TestRedis {
         self.arguments.extend(["--aclfile", "users.acl"].map(str::to_owned));
     }
 
+    /// Starts it again with further arguments and answers while it still loads its data; give it some that make that
+    /// slow.
+    pub(crate) fn restart_loading(&mut self, arguments: &[&str]) {
+        self.kill9();
+        self.arguments.extend(arguments.iter().map(ToString::to_string));
+        self.run();
+        self.wait_for(|reply| reply.starts_with(b"-LOAD"));
+    }
+
     fn launch(&mut self) {
+        self.run();
+        self.wait_for(|reply| !reply.starts_with(b"-LOAD"));
+    }
+
+    fn run(&mut self) {
         let program = std::env::var("HOLDFAST_TEST_REDIS").unwrap_or_else(|_| "redis-server".to_owned());
         let process = Command::new(program)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
@@ -175,8 +189,11 @@ impl TestRedis {
             .spawn()
             .unwrap();
         self.process = Some(process);
+    }
+
+    fn wait_for(&self, wanted: impl Fn(&[u8]) -> bool) {
         let start = Instant::now();
-        while !self.answers() {
+        while !self.answers(&wanted) {
             let log = || std::fs::read_to_string(self.dir.path().join("redis.log")).unwrap_or_default();
             assert!(
                 start.elapsed() < Duration::from_secs(20),
@@ -187,16 +204,14 @@ impl TestRedis {
         }
     }
 
-    /// Any reply but LOADING: a server with a password answers NOAUTH.
-    fn answers(&self) -> bool {
+    /// Any reply will do but the one that it loads: a server with a password answers NOAUTH.
+    fn answers(&self, wanted: impl Fn(&[u8]) -> bool) -> bool {
         let Ok(mut connection) = TcpStream::connect(("127.0.0.1", self.port)) else {
             return false;
         };
         let mut reply = [0; 8];
         connection.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-        connection.write_all(b"PING\r\n").is_ok()
-            && connection.read_exact(&mut reply[..5]).is_ok()
-            && !reply.starts_with(b"-LOAD")
+        connection.write_all(b"PING\r\n").is_ok() && connection.read_exact(&mut reply[..5]).is_ok() && wanted(&reply)
     }
 }
 

@@ -8,6 +8,7 @@ use super::{Purge, Which};
 use crate::cli::confirm::confirm;
 use crate::cli::text::{count, number};
 use crate::domain::ids::StreamId;
+use crate::domain::retention::REASON;
 use crate::store::dead_letters::Replayed;
 use crate::store::{Partition, Store};
 
@@ -15,6 +16,8 @@ use crate::store::{Partition, Store};
 #[derive(Default)]
 struct Tally {
     replayed: u64,
+    /// Those of them that a limit had moved.
+    limited: u64,
     removed: u64,
     gone: u64,
 }
@@ -22,7 +25,10 @@ struct Tally {
 impl Tally {
     async fn replay(&mut self, found: &Found) -> anyhow::Result<()> {
         match found.partition.replay(found.letter.id).await? {
-            Replayed::Replayed => self.replayed += 1,
+            Replayed::Replayed => {
+                self.replayed += 1;
+                self.limited += u64::from(found.letter.reason.starts_with(REASON));
+            }
             Replayed::SubscriptionRemoved => self.removed += 1,
             Replayed::Gone => self.gone += 1,
         }
@@ -31,6 +37,14 @@ impl Tally {
 
     fn say(&self, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(out, "{} put back to work", count(self.replayed, "dead letter"))?;
+        if self.limited > 0 {
+            writeln!(
+                out,
+                "{} had been moved by a limit: what is still beyond it is moved again, unless you raise or clear it \
+                 (holdfast subscriptions update ID --clear limits)",
+                number(self.limited)
+            )?;
+        }
         if self.removed > 0 {
             writeln!(
                 out,

@@ -1,16 +1,16 @@
 //! `holdfast status`: how deliveries are going, once or every second.
 
+mod largest;
 mod render;
-mod report;
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior};
 
-use self::report::Report;
 use super::deployment::with_store;
 use crate::config::Config;
+use crate::report::Report;
 use crate::store::Store;
 
 /// How often `--watch` looks.

@@ -1,8 +1,9 @@
 //! A report as text: a table of the subscriptions and a few lines of totals.
 
-use super::report::{Books, Report, Row, Totals};
+use super::largest;
 use crate::cli::table::Table;
 use crate::cli::text::{count, number, short, short_error, size, span};
+use crate::report::{Books, Report, Row, Totals};
 
 const DESTINATION_WIDTH: usize = 44;
 const ERROR_WIDTH: usize = 48;
@@ -96,6 +97,9 @@ fn totals(totals: &Totals) -> Vec<(&'static str, String)> {
         ("workers", workers),
         ("memory", memory(totals.memory_used_bytes, totals.memory_limit_bytes)),
     ];
+    if let Some(largest) = largest::line(&totals.largest) {
+        lines.push(("largest", largest));
+    }
     if totals.unreadable_subscriptions > 0 {
         let unreadable = u64::try_from(totals.unreadable_subscriptions).unwrap_or(u64::MAX);
         lines.push((
@@ -111,8 +115,12 @@ fn totals(totals: &Totals) -> Vec<(&'static str, String)> {
 
 fn books(books: &Books, rate: Option<i64>) -> String {
     let rate = rate.map(|rate| format!(" ({}/s)", number(rate))).unwrap_or_default();
+    let overflowed = match books.overflowed {
+        0 => String::new(),
+        overflowed => format!(" + {} in files", number(overflowed)),
+    };
     format!(
-        "{} wanted + {} replayed = {} delivered{rate} + {} parked + {} dead + {} dropped",
+        "{} wanted + {} replayed = {} delivered{rate} + {} parked + {} dead{overflowed} + {} dropped",
         number(books.wanted),
         number(books.replayed),
         number(books.delivered),
@@ -169,6 +177,7 @@ mod tests {
             delivered: 3,
             parked: 1,
             dead_lettered: 1,
+            overflowed: 0,
             dropped: 0,
             unwanted_events: 0,
             rejected_events: 0,

@@ -6,14 +6,17 @@ use std::path::Path;
 use url::{ParseError, Url};
 
 use super::clear::Clear;
+use super::limits;
 use super::options::{Given, option_of};
-use super::view::destination;
 use super::{Add, Remove, Suspend, Update};
 use crate::cli::confirm::confirm;
 use crate::cli::text::{count, now};
+use crate::config::Config;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::{State, Subscription};
 use crate::domain::validation::Problem;
+use crate::report::destination;
+use crate::store::circuits::Wake;
 use crate::store::registry::new_id;
 use crate::store::{Store, StoreError};
 
@@ -75,7 +78,13 @@ impl Edit {
 }
 
 /// Stores a new subscription.
-pub(super) async fn add(store: &Store, mut wish: Wish, json: bool, out: &mut impl Write) -> anyhow::Result<()> {
+pub(super) async fn add(
+    store: &Store,
+    config: &Config,
+    mut wish: Wish,
+    json: bool,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let added = loop {
         match store.add_subscription(wish.subscription.clone()).await {
             Err(StoreError::Taken(_)) => wish.subscription.id = new_id(),
@@ -85,6 +94,7 @@ pub(super) async fn add(store: &Store, mut wish: Wish, json: bool, out: &mut imp
     if added.is_suspended() {
         store.apply_state(&added).await?;
     }
+    limits::note(store, config, None, &added).await?;
     let id = &added.id;
     let secret = wish.given.new_secret();
     if json {
@@ -112,7 +122,7 @@ pub(super) async fn add(store: &Store, mut wish: Wish, json: bool, out: &mut imp
 }
 
 /// Changes a subscription.
-pub(super) async fn update(store: &Store, edit: &Edit, out: &mut impl Write) -> anyhow::Result<()> {
+pub(super) async fn update(store: &Store, config: &Config, edit: &Edit, out: &mut impl Write) -> anyhow::Result<()> {
     let before = known(store, &edit.id).await?;
     let mut after = before.clone();
     edit.apply(&mut after);
@@ -136,6 +146,7 @@ pub(super) async fn update(store: &Store, edit: &Edit, out: &mut impl Write) -> 
         writeln!(out, "{} updated", edit.id)?;
     }
     note_ca_file(edit.given.ca_file());
+    limits::note(store, config, Some(&before), &after).await?;
     Ok(())
 }
 
@@ -157,7 +168,7 @@ pub(super) async fn resume(store: &Store, id: &SubscriptionId, out: &mut impl Wr
     if !known(store, id).await?.is_suspended() {
         // Asked for all the same: a circuit that disagrees with the registry is put right, a wait cut short.
         store.set_state(id, State::Enabled).await?;
-        store.wake_everywhere(id, true).await?;
+        store.wake_everywhere(id, Wake::Fresh).await?;
         writeln!(out, "{id} was not suspended; what is parked is tried now")?;
         return Ok(());
     }
@@ -189,7 +200,8 @@ pub(super) async fn remove(store: &Store, remove: &Remove, out: &mut impl Write)
     Ok(())
 }
 
-async fn known(store: &Store, id: &SubscriptionId) -> Result<Subscription, StoreError> {
+/// The subscription, which must be there.
+pub(super) async fn known(store: &Store, id: &SubscriptionId) -> Result<Subscription, StoreError> {
     store
         .subscription(id)
         .await?

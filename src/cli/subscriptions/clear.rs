@@ -3,10 +3,11 @@
 use clap::ValueEnum;
 
 use crate::domain::filter::Filter;
+use crate::domain::retention::{Overflow, Retention};
 use crate::domain::subscription::{DeliveryRetryPolicy, RetryOverrides, Subscription};
 use crate::domain::terms::EventFormatType;
 
-/// An option by name, to be put back to its default; `filter` and `retry` stand for all of theirs.
+/// An option by name, to be put back to its default; `filter`, `retry` and `limits` stand for all of theirs.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Clear {
     Context,
@@ -35,6 +36,10 @@ pub(super) enum Clear {
     RetryBackoff,
     RetryMaxDelay,
     RetryMaxAttempts,
+    Limits,
+    MaxParked,
+    MaxAge,
+    Overflow,
 }
 
 impl Clear {
@@ -63,13 +68,17 @@ impl Clear {
             Self::Timeout => to.timeout = None,
             Self::CaFile => to.ca_file = None,
             Self::NoVerify => to.verify_certificate = true,
-            Self::Secret => to.secret = None,
+            Self::Secret => (to.secret, to.previous_secret) = (None, None),
             Self::Policy => to.retry_policy = DeliveryRetryPolicy::default(),
             Self::Retry => to.retry = RetryOverrides::default(),
             Self::RetryDelay => to.retry.delay = None,
             Self::RetryBackoff => to.retry.backoff = None,
             Self::RetryMaxDelay => to.retry.max_delay = None,
             Self::RetryMaxAttempts => to.retry.max_attempts = None,
+            Self::Limits => to.limits = Retention::default(),
+            Self::MaxParked => to.limits.max_parked = None,
+            Self::MaxAge => to.limits.max_age = None,
+            Self::Overflow => to.limits.overflow = Overflow::default(),
         }
     }
 }

@@ -6,8 +6,11 @@
 mod change;
 mod clear;
 mod filter;
+mod limits;
 mod options;
+mod retry_now;
 mod show;
+mod trial;
 mod view;
 
 use std::io::Write;
@@ -16,7 +19,6 @@ use clap::{Args, Subcommand};
 
 use self::clear::Clear;
 use self::options::Options;
-pub(super) use self::view::{Circuit, destination};
 use super::Json;
 use super::deployment::with_store;
 use crate::config::Config;
@@ -41,6 +43,10 @@ pub(super) enum Verb {
         /// Id of the subscription.
         id: SubscriptionId,
     },
+    /// Probe those that are behind now, and tell what comes of it.
+    RetryNow(retry_now::RetryNow),
+    /// Send a test event from here, step by step: name, connection, TLS, answer.
+    Test(trial::Test),
     /// Remove it for good, with everything that is kept for it.
     #[command(visible_alias = "rm")]
     Remove(Remove),
@@ -79,7 +85,7 @@ pub(super) struct Update {
     destination: Option<String>,
     #[command(flatten)]
     options: Options,
-    /// Put these options back to their defaults; filter and retry stand for all of theirs.
+    /// Put these options back to their defaults; filter, retry and limits stand for all of theirs.
     #[arg(long, value_name = "OPTION", value_delimiter = ',')]
     clear: Vec<Clear>,
 }
@@ -113,7 +119,7 @@ pub(super) async fn run(verb: Verb, config: &Config, out: &mut impl Write) -> an
         Verb::Add(add) => {
             let json = add.how.json;
             let wish = change::Wish::read(add)?;
-            with_store(config, async |store| change::add(store, wish, json, out).await).await
+            with_store(config, async |store| change::add(store, config, wish, json, out).await).await
         }
         Verb::List(how) => with_store(config, async |store| show::list(store, how.json, out).await).await,
         Verb::Show(show) => {
@@ -124,10 +130,21 @@ pub(super) async fn run(verb: Verb, config: &Config, out: &mut impl Write) -> an
         }
         Verb::Update(update) => {
             let edit = change::Edit::read(update)?;
-            with_store(config, async |store| change::update(store, &edit, out).await).await
+            with_store(config, async |store| change::update(store, config, &edit, out).await).await
         }
         Verb::Suspend(suspend) => with_store(config, async |store| change::suspend(store, &suspend, out).await).await,
         Verb::Resume { id } => with_store(config, async |store| change::resume(store, &id, out).await).await,
+        Verb::RetryNow(retry) => {
+            with_store(config, async |store| retry_now::run(store, config, &retry, out).await).await
+        }
+        Verb::Test(test) => {
+            // Redis is not needed for the test itself: a subscriber may take its time.
+            let to = with_store(config, async |store| {
+                change::known(store, &test.id).await.map_err(Into::into)
+            })
+            .await?;
+            trial::run(&to, config, out).await
+        }
         Verb::Remove(remove) => with_store(config, async |store| change::remove(store, &remove, out).await).await,
     }
 }

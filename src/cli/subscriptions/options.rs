@@ -13,7 +13,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use rand::Rng;
 
 use crate::domain::filter::Filter;
-use crate::domain::subscription::{DeliveryRetryPolicy, Secret, Subscription};
+use crate::domain::retention::Overflow;
+use crate::domain::subscription::{DeliveryRetryPolicy, PreviousSecret, Secret, Subscription};
 use crate::domain::terms::{EventFormatType, EventType, Severity};
 use crate::domain::units::Period;
 
@@ -84,6 +85,9 @@ pub(super) struct Options {
     /// Make a new key; it is printed once.
     #[arg(long, group = "key", help_heading = "How it is sent")]
     generate_secret: bool,
+    /// Sign with the old key as well for so long, while receivers change over to the new one.
+    #[arg(long, value_name = "PERIOD", requires = "key", help_heading = "How it is sent")]
+    secret_grace: Option<Period>,
     /// What happens while deliveries fail.
     #[arg(long, value_name = "POLICY", value_parser = policy(), help_heading = "When it fails")]
     policy: Option<DeliveryRetryPolicy>,
@@ -99,6 +103,15 @@ pub(super) struct Options {
     /// Failed attempts before the policy acts; 0 is for ever.
     #[arg(long, value_name = "N", help_heading = "When it fails")]
     retry_max_attempts: Option<u32>,
+    /// Keep at most this many parked deliveries; the oldest beyond it overflow.
+    #[arg(long, value_name = "N", help_heading = "How much is kept")]
+    max_parked: Option<u64>,
+    /// Keep no parked delivery for longer, for example 7d; what is older overflows.
+    #[arg(long, value_name = "PERIOD", help_heading = "How much is kept")]
+    max_age: Option<Period>,
+    /// Where to: dead-letters (the default, can be replayed), or file, in each worker's limits.overflow_dir.
+    #[arg(long, value_name = "WHERE", value_parser = overflow(), help_heading = "How much is kept")]
+    overflow: Option<Overflow>,
 }
 
 /// The values given, read and ready to be applied.
@@ -155,12 +168,29 @@ impl Given {
         if given.no_verify {
             to.verify_certificate = false;
         }
-        set(&mut to.secret, &self.secret);
+        self.apply_secret(to);
         to.retry_policy = given.policy.unwrap_or(to.retry_policy);
         set(&mut to.retry.delay, &given.retry_delay);
         set(&mut to.retry.backoff, &given.retry_backoff);
         set(&mut to.retry.max_delay, &given.retry_max_delay);
         set(&mut to.retry.max_attempts, &given.retry_max_attempts);
+        set(&mut to.limits.max_parked, &given.max_parked);
+        set(&mut to.limits.max_age, &given.max_age);
+        to.limits.overflow = given.overflow.unwrap_or(to.limits.overflow);
+    }
+
+    /// A new key takes the place of the old one, which signs on for as long as was asked for.
+    fn apply_secret(&self, to: &mut Subscription) {
+        let Some(new) = self.secret.as_ref().filter(|new| to.secret.as_ref() != Some(*new)) else {
+            return;
+        };
+        let old = to.secret.replace(new.clone());
+        to.previous_secret = old
+            .zip(self.options.secret_grace)
+            .map(|(secret, grace)| PreviousSecret {
+                secret,
+                until: seconds_now().saturating_add(grace.0.as_secs()),
+            });
     }
 
     fn apply_filter(&self, to: &mut Filter) {
@@ -197,6 +227,8 @@ pub(super) fn option_of(property: &str) -> &str {
         "RetryDelay" => "--retry-delay",
         "RetryBackoff" => "--retry-backoff",
         "RetryMaxDelay" => "--retry-max-delay",
+        "MaxParked" => "--max-parked",
+        "MaxAge" => "--max-age",
         "MaxInFlight" => "--max-in-flight",
         "Timeout" => "--timeout",
         "CaFile" => "--ca-file",
@@ -232,6 +264,11 @@ fn policy() -> impl TypedValueParser<Value = DeliveryRetryPolicy> {
     .try_map(|name| serde_json::from_value(serde_json::Value::String(name)))
 }
 
+fn overflow() -> impl TypedValueParser<Value = Overflow> {
+    PossibleValuesParser::new(Overflow::NAMES.map(|(name, _)| name))
+        .try_map(|name| serde_json::from_value(serde_json::Value::String(name)))
+}
+
 /// `Name: value`; what is wrong is said without quoting it.
 fn header(text: &Secret) -> anyhow::Result<(String, Secret)> {
     let (name, value) = text
@@ -245,6 +282,11 @@ fn secret_of(file: &Path) -> anyhow::Result<Secret> {
     let text =
         std::fs::read_to_string(file).with_context(|| format!("--secret-file: {} can't be read", file.display()))?;
     Ok(Secret::new(text.trim()))
+}
+
+/// Seconds since the epoch, by this machine's clock.
+fn seconds_now() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0)
 }
 
 fn generate() -> Secret {

@@ -3,12 +3,14 @@
 use std::io::Write;
 
 use super::filter;
-use super::view::{Circuit, MASK, View, destination};
+use super::limits::kept;
+use super::view::View;
 use crate::cli::table::Table;
-use crate::cli::text::{number, plain, short, span};
+use crate::cli::text::{number, plain, short, span, time};
 use crate::config::Config;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::{State, Subscription};
+use crate::report::{Circuit, MASK, destination};
 use crate::store::census::Census;
 use crate::store::{Store, StoreError};
 
@@ -94,9 +96,13 @@ fn settings(of: &Subscription, config: &Config) -> Vec<(&'static str, String)> {
     for (name, _) in &of.headers {
         lines.push(("header", format!("{name}: {MASK}")));
     }
-    let signed = match of.secret {
-        Some(_) => format!("yes, with {MASK}"),
-        None => "no".to_owned(),
+    let signed = match (&of.secret, &of.previous_secret) {
+        (Some(_), Some(old)) => format!(
+            "yes, with {MASK}; until {} with the key before it as well",
+            time(old.until.saturating_mul(1_000))
+        ),
+        (Some(_), None) => format!("yes, with {MASK}"),
+        (None, _) => "no".to_owned(),
     };
     let tls = match (&of.ca_file, of.verify_certificate) {
         (_, false) => "not verified".to_owned(),
@@ -116,6 +122,7 @@ fn settings(of: &Subscription, config: &Config) -> Vec<(&'static str, String)> {
         ("retry backoff", or(&of.retry.backoff, &retry.backoff)),
         ("retry max delay", or(&of.retry.max_delay, &retry.max_delay)),
         ("retry max attempts", or(&of.retry.max_attempts, &retry.max_attempts)),
+        ("keeps", kept(&of.limits)),
     ]);
     lines
 }

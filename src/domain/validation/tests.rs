@@ -63,6 +63,10 @@ fn headers_that_cannot_be_sent_are_refused_without_their_value(#[case] subscript
 #[case("Secret", with(|s| s.secret = Some(Secret::new("whsec_hunter2"))))]
 #[case("MaxInFlight", with(|s| s.max_in_flight = Some(0)))]
 #[case("MaxInFlight", with(|s| s.max_in_flight = Some(1025)))]
+#[case("MaxParked", with(|s| s.limits.max_parked = Some(0)))]
+#[case("MaxParked", with(|s| s.limits.max_parked = Some(1_000_000_001)))]
+#[case("MaxAge", with(|s| s.limits.max_age = Some(Period::from_millis(999))))]
+#[case("MaxAge", with(|s| s.limits.max_age = Some(Period::from_secs(3651 * 24 * 3600))))]
 #[case("Timeout", with(|s| s.timeout = Some(Period::from_millis(99))))]
 #[case("Timeout", with(|s| s.timeout = Some(Period::from_secs(301))))]
 #[case("RetryBackoff", with(|s| s.retry.backoff = Some(f64::NAN)))]
@@ -88,4 +92,12 @@ fn all_problems_are_found_at_once() {
     subscription.max_in_flight = Some(0);
     subscription.secret = Some(Secret::new("x"));
     assert_eq!(subscription.validate().expect_err("refused").len(), 3);
+}
+
+#[test]
+fn a_subscription_stored_before_there_were_limits_has_none() {
+    let stored = r#"{"id":"k7m2","destination":"http://h/","created_at":"2026-11-23T04:00:00Z"}"#;
+    let read: Subscription = serde_json::from_str(stored).expect("a subscription");
+    assert!(!read.limits.is_limited() && read.limits.is_default());
+    assert!(!serde_json::to_string(&read).expect("JSON").contains("limits"));
 }

@@ -57,7 +57,13 @@ pub(super) fn claim(dir: &Path) -> Result<Claim, StoreError> {
         .canonicalize()
         .map_err(|why| failed(format!("the directory cannot be used: {why}")))?;
     let path = dir.join("holdfast.lock");
-    let mut file = open(&path).map_err(|why| failed(format!("holdfast.lock cannot be written: {why}")))?;
+    let unwritable = |why: std::io::Error| {
+        failed(format!(
+            "holdfast.lock cannot be written: {why}; let this user write there and check that the disk is not full, or set \
+             HOLDFAST_EMBEDDED__DATA_DIR to another directory"
+        ))
+    };
+    let mut file = open(&path).map_err(unwritable)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -72,7 +78,7 @@ pub(super) fn claim(dir: &Path) -> Result<Claim, StoreError> {
         }
         Err(TryLockError::Error(why)) => return Err(failed(format!("holdfast.lock cannot be locked: {why}"))),
     }
-    write_pid(&mut file).map_err(|why| failed(format!("holdfast.lock cannot be written: {why}")))?;
+    write_pid(&mut file).map_err(unwritable)?;
     Ok(Claim::Owned(OwnerLock { dir, _file: file }))
 }
 

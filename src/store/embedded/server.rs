@@ -5,6 +5,7 @@
 //! data directory, so it is free only when they are gone. A process group of its own keeps Ctrl-C from
 //! stopping the server before the deliveries in flight are settled.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::net::TcpListener;
@@ -66,9 +67,16 @@ impl Server {
     /// Finds the program and writes its configuration.
     pub(super) fn prepare(settings: &config::Embedded, lock: ServerLock) -> Result<Self, StoreError> {
         let failed = problem(lock.dir());
+        let path = std::env::var_os("PATH").unwrap_or_default();
         let program = match &settings.server {
-            Some(program) => program.clone(),
-            None => find(std::env::var_os("PATH").unwrap_or_default().as_os_str()).ok_or_else(|| {
+            Some(program) => named(program, &path).ok_or_else(|| {
+                failed(format!(
+                    "HOLDFAST_EMBEDDED__SERVER={} is no program that can be run; name a redis-server or valkey-server, or \
+                     leave it unset to take the one on the PATH",
+                    program.display()
+                ))
+            })?,
+            None => find(&path).ok_or_else(|| {
                 failed(
                     "neither redis-server nor valkey-server is installed. Install one (Debian, Ubuntu: apt-get \
                      install redis-server; Fedora: dnf install valkey; macOS: brew install redis), name one with \
@@ -164,15 +172,27 @@ pub(super) async fn running(dir: &Path) -> Option<String> {
     pong(&url).await.then_some(url)
 }
 
+/// The program of that name: as a path where it is one, else in the directories of `path`.
+fn named(program: &Path, path: &OsStr) -> Option<PathBuf> {
+    if program.components().count() > 1 {
+        let absolute = std::path::absolute(program).ok()?;
+        return is_runnable(&absolute).then_some(absolute);
+    }
+    std::env::split_paths(path)
+        .map(|dir| dir.join(program))
+        .find(|file| is_runnable(file))
+}
+
 /// The first `redis-server`, else the first `valkey-server`, in the directories of `path`.
-fn find(path: &std::ffi::OsStr) -> Option<PathBuf> {
-    let runnable = |file: &PathBuf| {
-        file.metadata()
-            .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
-    };
+fn find(path: &OsStr) -> Option<PathBuf> {
     ["redis-server", "valkey-server"]
         .iter()
-        .find_map(|name| std::env::split_paths(path).map(|dir| dir.join(name)).find(runnable))
+        .find_map(|name| named(Path::new(name), path))
+}
+
+fn is_runnable(file: &Path) -> bool {
+    file.metadata()
+        .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
 /// Where to listen: a socket in the directory, or a loopback port with a password where the path is too

@@ -8,6 +8,7 @@ local EVENTS, REDELIVERIES, DEAD = KEYS[1], base .. 'redeliveries', base .. 'dea
 local BODIES, REFS, LEDGER = base .. 'bodies', base .. 'refs', base .. 'ledger'
 local WAKEUPS, BEHIND, REMOVED = base .. 'wakeups', base .. 'behind', base .. 'removed'
 local WORKERS, ALONE = base .. 'workers', base .. 'alone'
+local RECENT, SOURCES = base .. 'recent', base .. 'sources'
 local GROUP = 'workers'
 -- How many of the oldest deliveries a probe passes over, at most, to find one that succeeds.
 local WALK = 32
@@ -56,6 +57,12 @@ local function write_ledger()
     if n ~= 0 then add(LEDGER, name, n) end
   end
   totals = {}
+end
+
+-- Notes what became of settled events, [member, note, …], in one entry of `recent`. Only this note is lost where
+-- that can't be written: nothing that is delivered or parked depends on it.
+local function remember(notes)
+  if #notes > 0 then redis.pcall('XADD', RECENT, '*', unpack(notes)) end
 end
 
 -- Whether the entry is pending at this worker.

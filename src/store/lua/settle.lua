@@ -1,22 +1,31 @@
 -- Settles events that were read: each of their deliveries becomes delivered, parked or a dead letter in the
 -- step that acknowledges the event.
--- In:  ARGV worker, refusals that open a circuit, refusals that bury, then per event:
+-- In:  ARGV worker, refusals that open a circuit, refusals that bury, number of sources, then per source:
+--      when its last event of these arrived in ms, source
+--      then per event:
 --      id, member, final (-1 for a chunk that is not the event's last, else how many deliveries of the chunks
 --      before it were delivered), alone (1 to clear its mark), reason ('' or why it can never be delivered),
---      body, number of deliveries, then per delivery:
+--      body, note for `recent` ('' for none), number of deliveries, then per delivery:
 --      subscription, verdict, wait in ms, floor in ms (Retry-After), error
 --      verdicts: D delivered, U unavailable, B behind, W waited too long, R refused, X given up
 -- Out: [ms to the soonest wake-up made or -1, [settled 1 or 0 per event], [subscriptions whose circuit opened]]
 -- Keeps: 1 (acknowledge first; 0 writes nothing), 3, 5; the first settlement wins and is complete.
 
-local at = 3
+local at = 4
 local function take() at = at + 1 return ARGV[at] end
 local worker, opens_after, buries_after = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+
+-- A time of arrival that lies in the future was set by hand: it would never grow silent.
+local sources = {}
+for i = 1, tonumber(ARGV[4]) do
+  local arrived = take()
+  sources[2 * i - 1], sources[2 * i] = tonumber(arrived) > now and int(now) or arrived, take()
+end
 
 local events, seen = {}, {}
 while at < #ARGV do
   local event = { id = take(), member = take(), before = tonumber(take()), alone = take() == '1',
-    reason = take(), body = take(), deliveries = {} }
+    reason = take(), body = take(), note = take(), deliveries = {} }
   for i = 1, tonumber(take()) do
     local d = { s = take(), verdict = take(), wait = tonumber(take()), floor = tonumber(take()), err = take() }
     event.deliveries[i] = d
@@ -113,7 +122,15 @@ local function settle(event)
   return 1
 end
 
-local answers = {}
-for i, event in ipairs(events) do answers[i] = settle(event) end
+local answers, won, notes = {}, false, {}
+for i, event in ipairs(events) do
+  answers[i] = settle(event)
+  if answers[i] == 1 then
+    won = true
+    if event.note ~= '' then notes[#notes + 1], notes[#notes + 2] = event.member, event.note end
+  end
+end
 write_ledger()
+remember(notes)
+if won and #sources > 0 then redis.pcall('ZADD', SOURCES, 'GT', unpack(sources)) end
 return { ms_to_soonest(), answers, opened }

@@ -27,7 +27,7 @@ use crate::domain::ids::{Member, StreamId, SubscriptionId};
 use crate::domain::limit::Limit;
 use crate::domain::subscription::Subscription;
 use crate::domain::verdict::Judgement;
-use crate::store::drain::{Delivered, Fetched, Finished, Parked, Redelivery};
+use crate::store::drain::{Answered, Delivered, Fetched, Finished, Parked, Redelivery};
 use crate::telemetry::labels::DeliveryResult;
 use crate::telemetry::metrics;
 
@@ -81,8 +81,8 @@ struct Drain {
     held: HashSet<Member>,
     posts: JoinSet<Posted>,
     /// Answered 2xx, not reported yet.
-    answered: Vec<Member>,
-    report: Option<(Call<Delivered>, Vec<Member>)>,
+    answered: Vec<Answered>,
+    report: Option<(Call<Delivered>, Vec<Answered>)>,
     fetch: Option<Call<(Instant, Fetched)>>,
     /// Nothing was due at the last fetch.
     exhausted: bool,
@@ -223,7 +223,10 @@ impl Drain {
             Judgement::Delivered => {
                 self.ramp.succeeded();
                 self.last_success = self.last_success.max(sent.order);
-                self.answered.push(sent.member);
+                self.answered.push(Answered {
+                    member: sent.member,
+                    source: sent.source,
+                });
             }
             Judgement::Refused => self.refuse(&sent, Streak::Counts).await,
             Judgement::Unavailable if self.is_to_blame(&sent) => self.refuse(&sent, Streak::Ignores).await,
@@ -244,9 +247,9 @@ impl Drain {
     }
 
     async fn reported(&mut self, delivered: Delivered) {
-        let members = self.report.take().map(|(_, members)| members).unwrap_or_default();
-        for member in &members {
-            self.held.remove(member);
+        let reported = self.report.take().map(|(_, answered)| answered).unwrap_or_default();
+        for answered in &reported {
+            self.held.remove(&answered.member);
         }
         metrics::deliveries(DeliveryResult::Delivered, u64::from(delivered.left));
         if delivered.lost {

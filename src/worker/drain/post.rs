@@ -35,6 +35,8 @@ pub(super) struct Sent {
     /// Position among those that the drain started.
     pub(super) order: u64,
     pub(super) member: Member,
+    /// The event's source; empty when unknown.
+    pub(super) source: String,
     /// 1 for the first.
     pub(super) attempt: u32,
     /// It was to blame before.
@@ -76,6 +78,7 @@ pub(super) async fn post(
     Posted::Answered(Sent {
         order,
         member,
+        source: parked.source(),
         attempt: number,
         refused_before: parked.refusals > 0,
         answer,

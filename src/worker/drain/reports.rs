@@ -9,6 +9,7 @@ use super::post::Sent;
 use super::{Drain, Ending, Streak};
 use crate::domain::ids::Member;
 use crate::domain::subscription::Subscription;
+use crate::store::circuits::Wake;
 use crate::store::drain::{Failure, Fetched, Finished, Redelivery, RefusedAs};
 use crate::telemetry::labels::DeliveryResult;
 use crate::telemetry::metrics;
@@ -26,7 +27,7 @@ impl Drain {
         self.lane.pod.tasks.spawn(async move {
             for other in lane.pod.store.partitions() {
                 if other.index != lane.partition.index
-                    && let Err(error) = other.wake(&id, false).await
+                    && let Err(error) = other.wake(&id, Wake::Due).await
                 {
                     warn!(subscription = %id, partition = other.index, %error, "not woken; its own probe will come");
                 }

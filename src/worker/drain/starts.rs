@@ -74,15 +74,15 @@ impl Drain {
         if self.report.is_some() || self.answered.is_empty() {
             return;
         }
-        let members = std::mem::take(&mut self.answered);
-        let (lane, redelivery, reported) = (Arc::clone(&self.lane), self.redelivery.clone(), members.clone());
+        let answered = std::mem::take(&mut self.answered);
+        let (lane, redelivery, reported) = (Arc::clone(&self.lane), self.redelivery.clone(), answered.clone());
         let call = Box::pin(async move {
             persist("reporting deliveries", &lane.partition, || {
                 lane.partition.delivered(&redelivery, &reported)
             })
             .await
         });
-        self.report = Some((call, members));
+        self.report = Some((call, answered));
     }
 
     pub(super) fn start_fetch(&mut self) {

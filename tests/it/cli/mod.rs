@@ -1,11 +1,16 @@
 //! The command line as an operator meets it: the real binary, its output and its exit code.
 
 mod dead_letters;
+mod doctor;
+mod find;
+mod limits;
 mod outputs;
 mod publish;
 mod run;
 mod status;
 mod subscriptions;
+mod trial;
+mod wording;
 mod worker;
 
 /// An event that everybody wants.

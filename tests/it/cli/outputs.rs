@@ -19,6 +19,8 @@ fn a_redis_that_is_away_is_told_at_once() {
         &["subscriptions", "add", "http://h"],
         &["dead-letters", "list"],
         &["publish", "a.json"],
+        &["find", "bmc-7"],
+        &["sources"],
     ] {
         let start = Instant::now();
         cli.run(arguments).fails(&["cannot reach Redis", "HOLDFAST_REDIS__URL"]);
@@ -38,6 +40,8 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         &["status"][..],
         &["config"],
         &["subscriptions", "list"],
+        &["sources"],
+        &["find", "bmc-7"],
         &["status", "--watch"],
     ] {
         let mut process = cli.command(arguments).spawn().unwrap();

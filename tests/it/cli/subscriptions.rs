@@ -127,6 +127,8 @@ fn every_mistake_is_told_by_its_option() {
         (&["http://h", "--secret-file=absent"], &["--secret-file", "absent"]),
         (&["http://h", "--max-in-flight=0"], &["--max-in-flight", "1024"]),
         (&["http://h", "--timeout=99ms"], &["--timeout", "100ms", "5m"]),
+        (&["http://h", "--max-parked=0"], &["--max-parked", "from 1 to"]),
+        (&["http://h", "--max-age=999ms"], &["--max-age", "1s", "3650d"]),
         (&["http://h", "--retry-backoff=0.5"], &["--retry-backoff", "100"]),
         (&["http://h", "--retry-delay=0s"], &["--retry-delay"]),
         (&["http://h", "--ca-file=ca.pem"], &["--ca-file", "https://"]),
@@ -151,6 +153,8 @@ fn every_mistake_is_told_by_its_option() {
         (&["http://h", "--severity=Bad"][..], "OK, Warning or Critical"),
         (&["http://h", "--event-type=Bad"], "StatusChange"),
         (&["http://h", "--policy=Bad"], "RetryForever"),
+        (&["http://h", "--overflow=Bad"], "dead-letters"),
+        (&["http://h", "--max-age=7"], "30s"),
         (&["http://h", "--timeout=3"], "30s"),
         (
             &["http://h", "--generate-secret", "--secret-file=short"],

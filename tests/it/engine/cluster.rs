@@ -44,7 +44,7 @@ async fn on_a_cluster_an_outage_loses_nothing() {
         ("HOLDFAST_REDIS__PARTITIONS", "4"),
     ];
     let environment: Vec<(&str, &str)> = SETTINGS.into_iter().chain(more).collect();
-    let _pods = [(); 2].map(|()| Holdfast::start(&["serve"], &environment));
+    let pods = [(); 2].map(|()| Holdfast::start(&["serve"], &environment));
 
     let publish = async |from: usize| {
         for number in from..from + 100 {
@@ -66,6 +66,24 @@ async fn on_a_cluster_an_outage_loses_nothing() {
         nodes.iter().all(|node| node.cli(&["DBSIZE"]) != "0"),
         "every master takes part"
     );
+    for node in &nodes {
+        let weak = format!(r#""server":"127.0.0.1:{}""#, node.port());
+        let log = pods[0].stderr();
+        let told = log
+            .lines()
+            .any(|line| line.contains(&weak) && line.contains("maxmemory is 0"));
+        assert!(told, "no warning about {weak} in {log}");
+    }
+
+    for number in 0..20 {
+        let source = format!("bmc-{number}");
+        let found = store.partition_of(&source).events_of(&source, 100).await.unwrap();
+        assert_eq!(
+            found.len(),
+            5,
+            "what was delivered is remembered in the partition of {source}"
+        );
+    }
 
     sink.set_mode(Mode::Refuse(None)).await;
     publish(100).await;
@@ -77,4 +95,5 @@ async fn on_a_cluster_an_outage_loses_nothing() {
     .await;
     assert_eq!(sink.counts().duplicates, 0);
     assert!(store.remove_subscription(&id).await.unwrap());
+    assert!(pods.iter().all(|pod| !pod.stderr().contains("can't be trimmed")));
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use holdfast::cli::sink::Mode;
 use holdfast::domain::units::Period;
+use holdfast::store::circuits::Wake;
 use rstest::rstest;
 
 use super::harness::{Deployment, SOON};
@@ -97,7 +98,7 @@ async fn nothing_undercuts_retry_after() {
     deployment.publish(1).await;
     deployment.open(&id).await;
     deployment.publish(10).await;
-    deployment.store.wake_everywhere(&id, false).await.unwrap();
+    deployment.store.wake_everywhere(&id, Wake::Due).await.unwrap();
     deployment.settled().await;
     let seen = subscriber.seen();
     let pause = seen[1].arrived - seen[0].arrived;

@@ -17,6 +17,7 @@ use holdfast::config;
 use holdfast::domain::ids::{StreamId, SubscriptionId};
 use holdfast::domain::subscription::{State, Subscription};
 use holdfast::domain::terms::Severity;
+use holdfast::store::circuits::Wake;
 use holdfast::store::connect::{Connection, FirstConnect};
 use holdfast::store::drain::{Failure, Fetched, Redelivery};
 use holdfast::store::events::{Entry, Stream};
@@ -249,7 +250,7 @@ impl Recorder {
         }
         self.suspend("s5", true).await;
         self.suspend("s5", false).await;
-        self.partition.wake(&id("s1"), true).await.unwrap();
+        self.partition.wake(&id("s1"), Wake::Fresh).await.unwrap();
         self.partition.heartbeat("w1").await.unwrap();
         self.partition.leave("w1").await.unwrap();
         for _ in 0..3 {

@@ -1,6 +1,7 @@
 //! Drains: what a fetch gives, how each answer changes queue and circuit, and what zombies can not do.
 
 use holdfast::domain::ids::Member;
+use holdfast::store::circuits::Wake;
 use holdfast::store::drain::{Failure, Fetched, Finished, Redelivery, RefusedAs};
 use holdfast::store::settle::Verdict;
 
@@ -80,7 +81,7 @@ async fn a_redelivery_that_is_not_ours_or_not_the_last_gives_nothing() {
 
     // A hand removed the note of it and woke the subscription: a second redelivery is out.
     let _: i64 = bench.raw(&["HDEL", &bench.key("circuit:a"), "entry"]).await;
-    assert!(bench.partition.wake(&id("a"), true).await.unwrap());
+    assert!(bench.partition.wake(&id("a"), Wake::Fresh).await.unwrap().reinjected);
     assert!(matches!(bench.fetch(&peer, &[]).await, Fetched::Done), "stale");
     let state = bench.sound(&["a"]).await;
     assert_eq!((state.redeliveries.len(), state.redeliveries_pending.len()), (1, 0));

@@ -2,6 +2,7 @@
 
 use holdfast::domain::ids::SubscriptionId;
 use holdfast::domain::subscription::{State, Subscription};
+use holdfast::store::circuits::Wake;
 use holdfast::store::dead_letters::Replayed;
 use holdfast::store::drain::{Finished, RefusedAs};
 use holdfast::store::events::Stream;
@@ -90,7 +91,7 @@ async fn a_full_redis_refuses_events_and_goes_on_with_what_is_in() {
         .unwrap();
     assert_eq!(partition.finish(&c).await.unwrap(), Finished::Done);
     partition.audit(&[id("a"), id("b"), id("c")]).await.unwrap();
-    assert!(partition.wake(&id("a"), true).await.unwrap());
+    assert!(partition.wake(&id("a"), Wake::Fresh).await.unwrap().reinjected);
 
     let suspended = State::Suspended {
         reason: "full".to_owned(),

@@ -6,11 +6,14 @@
 mod audit;
 mod dead_letters;
 mod drain;
+mod find;
 mod large_settlements;
 mod limits;
+mod recent;
 mod refusals;
 mod registry;
 mod removal;
+mod retention;
 mod settle;
 mod state;
 mod suspension;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use holdfast::store::circuits::Wake;
 use holdfast::store::events::Stream;
 use holdfast::store::settle::Verdict;
 
@@ -54,7 +55,7 @@ async fn nothing_is_parked_for_a_removed_subscription() {
     assert_eq!((total("wanted"), total("dropped"), total("delivered")), (6, 5, 1));
     assert!(state.circuits["a"].is_empty() && state.queues["a"].is_empty() && state.dead.is_empty());
     assert!(!bench.partition.set_suspended(&id("a"), 9, true).await.unwrap());
-    assert!(!bench.partition.wake(&id("a"), true).await.unwrap());
+    assert!(!bench.partition.wake(&id("a"), Wake::Fresh).await.unwrap().reinjected);
     assert!(bench.sound(&["a"]).await.circuits["a"].is_empty());
 }
 

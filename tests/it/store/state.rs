@@ -79,7 +79,8 @@ impl State {
 
     fn book_faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        let held = self.total("delivered") + self.total("parked") + self.total("dead_lettered") + self.total("dropped");
+        let ends = ["delivered", "parked", "dead_lettered", "overflowed", "dropped"];
+        let held: i64 = ends.iter().map(|end| self.total(end)).sum();
         if self.total("wanted") + self.total("replayed") != held {
             faults.push(format!("the ledger does not balance: {:?}", self.ledger));
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use holdfast::domain::ids::{Member, SubscriptionId};
+use holdfast::store::circuits::Wake;
 use holdfast::store::events::Stream;
 use holdfast::store::settle::{Outcome, Settlement, Verdict};
 use tokio::task::JoinSet;
@@ -55,14 +56,18 @@ async fn a_success_wakes_whoever_is_behind_but_never_below_the_floor() {
     let sixty = i64::try_from(SHORT.as_millis()).unwrap();
     assert!(bench.wakeup("b").await >= Some(start + sixty), "Retry-After");
     bench.put("b", Verdict::Delivered, NOW, 1).await;
-    assert!(!bench.partition.wake(&id("b"), false).await.unwrap());
+    assert!(!bench.partition.wake(&id("b"), Wake::Due).await.unwrap().reinjected);
     assert!(bench.wakeup("b").await >= Some(start + sixty), "nothing undercuts it");
     bench.sound(&["a", "b"]).await;
 
-    assert!(
-        bench.partition.wake(&id("b"), true).await.unwrap(),
-        "but an operator may"
-    );
+    let told = bench.partition.wake(&id("b"), Wake::Due).await.unwrap();
+    assert!(told.due_in_ms.is_some_and(|wait| wait > 0), "{told:?}");
+    let circuit = "holdfast:{0}:circuit:b";
+    bench.redis.cli(&["HSET", circuit, "failures", "7", "refusals", "3"]);
+    let told = bench.partition.wake(&id("b"), Wake::PastFloor).await.unwrap();
+    assert!(told.reinjected, "but an operator may");
+    let kept = ["failures", "refusals"].map(|field| bench.redis.cli(&["HGET", circuit, field]));
+    assert_eq!(kept, ["7", "3"], "and the back-off stays");
     assert_eq!(bench.sound(&["a", "b"]).await.redeliveries.len(), 1);
 }
 
@@ -85,7 +90,14 @@ async fn the_longest_of_several_floors_holds() {
 #[tokio::test]
 async fn nothing_is_armed_for_the_empty_the_suspended_or_those_with_a_redelivery_out() {
     let bench = Bench::start().await;
-    assert!(!bench.partition.wake(&id("empty"), true).await.unwrap());
+    assert!(
+        !bench
+            .partition
+            .wake(&id("empty"), Wake::Fresh)
+            .await
+            .unwrap()
+            .reinjected
+    );
     assert_eq!(bench.wakeup("empty").await, None);
 
     bench.partition.set_suspended(&id("off"), 1, true).await.unwrap();
@@ -97,7 +109,7 @@ async fn nothing_is_armed_for_the_empty_the_suspended_or_those_with_a_redelivery
     ] {
         bench.put("off", verdict, NOW, 1).await;
     }
-    assert!(!bench.partition.wake(&id("off"), true).await.unwrap());
+    assert!(!bench.partition.wake(&id("off"), Wake::Fresh).await.unwrap().reinjected);
     assert_eq!(bench.wakeup("off").await, None);
 
     bench.put("out", Verdict::Unavailable, NOW, 1).await;
@@ -112,7 +124,7 @@ async fn nothing_is_armed_for_the_empty_the_suspended_or_those_with_a_redelivery
         bench.put("out", verdict, NOW, 1).await;
     }
     bench.put("out", Verdict::Delivered, NOW, 1).await;
-    assert!(!bench.partition.wake(&id("out"), true).await.unwrap());
+    assert!(!bench.partition.wake(&id("out"), Wake::Fresh).await.unwrap().reinjected);
     assert_eq!(bench.wakeup("out").await, None);
     bench.sound(&["empty", "off", "out"]).await;
 }
@@ -171,13 +183,16 @@ async fn the_scheduler_is_told_when_to_come_again() {
 #[tokio::test]
 async fn a_wake_re_injects_in_the_same_step() {
     let bench = Bench::start().await;
-    assert!(!bench.partition.wake(&id("a"), false).await.unwrap(), "not behind");
+    assert!(
+        !bench.partition.wake(&id("a"), Wake::Due).await.unwrap().reinjected,
+        "not behind"
+    );
     bench.put("a", Verdict::Unavailable, LONG, 1).await;
-    assert!(bench.partition.wake(&id("a"), false).await.unwrap());
+    assert!(bench.partition.wake(&id("a"), Wake::Due).await.unwrap().reinjected);
     let state = bench.sound(&["a"]).await;
     assert_eq!((state.redeliveries.len(), state.wakeups.len()), (1, 0));
     assert!(
-        !bench.partition.wake(&id("a"), false).await.unwrap(),
+        !bench.partition.wake(&id("a"), Wake::Due).await.unwrap().reinjected,
         "one is out already"
     );
     assert_eq!(bench.sound(&["a"]).await.redeliveries.len(), 1);
@@ -194,7 +209,7 @@ async fn a_new_destination_starts_without_back_off() {
         ..failure(member, LONG, Some(503))
     };
     bench.fail(&redelivery, told).await;
-    assert!(bench.partition.wake(&id("a"), true).await.unwrap());
+    assert!(bench.partition.wake(&id("a"), Wake::Fresh).await.unwrap().reinjected);
     let circuit = bench.circuit("a").await;
     assert!(
         !circuit.contains_key("failures") && !circuit.contains_key("not_before"),

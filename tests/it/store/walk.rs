@@ -8,6 +8,7 @@
 
 mod drains;
 mod ending;
+mod limits;
 mod prefixes;
 mod steps;
 mod world;

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use holdfast::domain::ids::{Member, StreamId};
+use holdfast::store::circuits::Wake;
 use holdfast::store::dead_letters::Replayed;
 use holdfast::store::drain::Redelivery;
+use holdfast::store::recent::Bounds;
 use holdfast::store::settle::{Outcome, Settlement, Verdict};
 
 use super::world::{LIMITS, World};
@@ -25,7 +27,7 @@ const VERDICTS: [Verdict; 8] = [
 impl World {
     /// One random step, and the check after it.
     pub(super) async fn step(&mut self) {
-        let name = match self.below(100) {
+        let name = match self.below(104) {
             0..12 => self.publish().await,
             12..22 => self.read_events().await,
             22..34 => self.settle().await,
@@ -44,6 +46,7 @@ impl World {
             92 => self.wake().await,
             93 => self.audit().await,
             94..98 => self.publish().await,
+            100..104 => self.keep_limits().await,
             _ => {
                 let full = !self.full && self.one_in(3);
                 self.set_full(full).await;
@@ -264,9 +267,9 @@ impl World {
     async fn wake(&mut self) -> &'static str {
         let all: Vec<String> = self.subscriptions.keys().cloned().collect();
         let name = all[self.below(all.len())].clone();
-        let fresh = self.one_in(2);
-        let woken = self.partition.wake(&id(&name), fresh).await.unwrap();
-        self.note(format!("wake {name} fresh={fresh}: {woken}"));
+        let how = [Wake::Due, Wake::PastFloor, Wake::Fresh][self.below(3)];
+        let woken = self.partition.wake(&id(&name), how).await.unwrap().reinjected;
+        self.note(format!("wake {name} {how:?}: {woken}"));
         "wake"
     }
 
@@ -274,6 +277,11 @@ impl World {
     async fn audit(&mut self) -> &'static str {
         let all: Vec<_> = self.subscriptions.keys().map(|name| id(name)).collect();
         let repaired = self.partition.audit(&all).await.unwrap();
+        let bounds = Bounds {
+            max_age_ms: 1_000,
+            max_bytes: u64::from(self.one_in(2)) * 512,
+        };
+        self.partition.trim(bounds).await.unwrap();
         let read = |id: &String| self.state.redeliveries_pending.iter().any(|(pending, _)| pending == id);
         let unread = self.state.redeliveries.keys().any(|id| !read(id));
         self.note(format!("audit: {repaired}"));

@@ -1,4 +1,12 @@
 //! What is known of a deployment at one moment, gathered from all partitions.
+//!
+//! `holdfast status` prints it and the admin listener's page shows it: composed here, once, for both.
+
+mod circuit;
+mod dead_letters;
+mod history;
+mod largest;
+mod workers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,14 +14,19 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cli::subscriptions::{Circuit, destination};
+pub use self::circuit::{Circuit, MASK, destination};
+pub use self::dead_letters::{DeadLetterRow, latest_dead_letters};
+pub use self::history::{History, Sample};
+pub use self::largest::Holder;
+pub use self::workers::{WorkerRow, workers};
 use crate::domain::subscription::Subscription;
 use crate::store::census::{Census, Ledger};
 use crate::store::memory::Memory;
 use crate::store::{Store, StoreError};
 
 /// The state of everything at one moment of Redis' clock.
-pub(super) struct Report {
+#[derive(Debug)]
+pub struct Report {
     now_ms: u64,
     subscriptions: Vec<(Arc<Subscription>, Census)>,
     unreadable: usize,
@@ -26,63 +39,85 @@ pub(super) struct Report {
     memory: Memory,
 }
 
-/// A report as `--json` prints it; `render` reads the same.
-#[derive(Serialize)]
-pub(super) struct View<'a> {
+/// A report as programs and people read it.
+#[derive(Debug, Serialize)]
+pub struct View<'a> {
     /// Redis' clock, ms since the epoch.
-    pub(super) now_ms: u64,
+    pub now_ms: u64,
     /// Those in trouble first.
-    pub(super) subscriptions: Vec<Row<'a>>,
+    pub subscriptions: Vec<Row<'a>>,
     /// The deployment as a whole.
-    pub(super) totals: Totals,
+    pub totals: Totals,
 }
 
 /// One subscription.
-#[derive(Serialize)]
-pub(super) struct Row<'a> {
-    pub(super) id: &'a str,
-    pub(super) destination: String,
+#[derive(Debug, Serialize)]
+pub struct Row<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Where its events go, with what may be secret left out.
+    pub destination: String,
+    /// How its deliveries are going.
     #[serde(flatten)]
-    pub(super) circuit: Circuit<'a>,
-    /// By how much the parked deliveries grow each second; with --watch only.
+    pub circuit: Circuit<'a>,
+    /// By how much the parked deliveries grow each second; only where there was an earlier report.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) parked_per_second: Option<i64>,
+    pub parked_per_second: Option<i64>,
 }
 
 /// The deployment as a whole.
-#[derive(Serialize)]
-pub(super) struct Totals {
+#[derive(Debug, Serialize)]
+pub struct Totals {
     /// Subscriptions whose stored JSON can't be read.
-    pub(super) unreadable_subscriptions: usize,
+    pub unreadable_subscriptions: usize,
+    /// Events that were ever accepted: settled, or in the stream.
+    pub events_accepted: i64,
     /// Events in the stream that no worker has taken yet.
-    pub(super) events_waiting: u64,
+    pub events_waiting: u64,
     /// Events that workers hold.
-    pub(super) events_in_progress: u64,
+    pub events_in_progress: u64,
     /// Age of the oldest event in the stream.
-    pub(super) oldest_event_age_ms: Option<u64>,
-    pub(super) dead_letters: u64,
-    pub(super) workers_alive: u64,
-    pub(super) memory_used_bytes: u64,
-    pub(super) memory_limit_bytes: u64,
-    pub(super) ledger: Books,
-    /// Deliveries answered 2xx each second; with --watch only.
+    pub oldest_event_age_ms: Option<u64>,
+    /// Deliveries given up and neither replayed nor purged yet.
+    pub dead_letters: u64,
+    /// Workers whose heartbeat is recent.
+    pub workers_alive: u64,
+    /// What the fullest server has in use.
+    pub memory_used_bytes: u64,
+    /// Its limit; 0 where none is known.
+    pub memory_limit_bytes: u64,
+    /// Who holds the most, the largest first; three at most.
+    pub largest: Vec<Holder>,
+    /// The totals.
+    pub ledger: Books,
+    /// Deliveries answered 2xx each second; only where there was an earlier report.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) delivered_per_second: Option<i64>,
+    pub delivered_per_second: Option<i64>,
 }
 
 /// The ledger's totals since the deployment began.
-#[derive(Serialize)]
-pub(super) struct Books {
-    pub(super) wanted: i64,
-    pub(super) replayed: i64,
-    pub(super) delivered: i64,
-    pub(super) parked: i64,
-    pub(super) dead_lettered: i64,
-    pub(super) dropped: i64,
-    pub(super) unwanted_events: i64,
-    pub(super) rejected_events: i64,
+#[derive(Debug, Serialize)]
+pub struct Books {
+    /// Deliveries that were settled.
+    pub wanted: i64,
+    /// Dead letters put back to work.
+    pub replayed: i64,
+    /// Deliveries answered 2xx.
+    pub delivered: i64,
+    /// Deliveries parked now.
+    pub parked: i64,
+    /// Deliveries given up by policy.
+    pub dead_lettered: i64,
+    /// Deliveries written to a file beyond their subscription's limit.
+    pub overflowed: i64,
+    /// Deliveries dropped with their subscription.
+    pub dropped: i64,
+    /// Events that nobody wanted.
+    pub unwanted_events: i64,
+    /// Events that could not be read.
+    pub rejected_events: i64,
     /// 0 when every wanted delivery is accounted for.
-    pub(super) imbalance: i64,
+    pub imbalance: i64,
 }
 
 impl Report {
@@ -90,7 +125,7 @@ impl Report {
     ///
     /// # Errors
     /// When Redis can't be reached.
-    pub(super) async fn take(store: &Store, dead_after: Duration) -> Result<Self, StoreError> {
+    pub async fn take(store: &Store, dead_after: Duration) -> Result<Self, StoreError> {
         let registry = store.registry().await?;
         let ids: Vec<&str> = registry.subscriptions.iter().map(|s| s.id.as_str()).collect();
         let (_, rows) = store.census(&ids).await?;
@@ -121,8 +156,23 @@ impl Report {
         Ok(report)
     }
 
+    /// Redis' clock when it was taken, ms since the epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Changes whenever a dead letter came or went, but for a coincidence.
+    #[must_use]
+    pub fn dead_letters_mark(&self) -> [i64; 4] {
+        let ledger = &self.ledger;
+        let count = i64::try_from(self.dead_letters).unwrap_or(i64::MAX);
+        [count, ledger.dead_lettered, ledger.rejected, ledger.replayed]
+    }
+
     /// What is shown, with rates where there is an earlier report.
-    pub(super) fn view<'a>(&'a self, before: Option<&Self>) -> View<'a> {
+    #[must_use]
+    pub fn view<'a>(&'a self, before: Option<&Self>) -> View<'a> {
         let parked_before: HashMap<&str, u64> = before
             .into_iter()
             .flat_map(|before| &before.subscriptions)
@@ -152,6 +202,7 @@ impl Report {
             subscriptions,
             totals: Totals {
                 unreadable_subscriptions: self.unreadable,
+                events_accepted: history::accepted(&self.ledger, self.waiting + self.pending),
                 events_waiting: self.waiting,
                 events_in_progress: self.pending,
                 oldest_event_age_ms: self.oldest_ms.map(|then| self.now_ms.saturating_sub(then)),
@@ -159,12 +210,14 @@ impl Report {
                 workers_alive: self.workers,
                 memory_used_bytes: self.memory.used,
                 memory_limit_bytes: self.memory.limit,
+                largest: largest::holders(&self.subscriptions),
                 ledger: Books {
                     wanted: ledger.wanted,
                     replayed: ledger.replayed,
                     delivered: ledger.delivered,
                     parked: ledger.parked,
                     dead_lettered: ledger.dead_lettered,
+                    overflowed: ledger.overflowed,
                     dropped: ledger.dropped,
                     unwanted_events: ledger.unwanted,
                     rejected_events: ledger.rejected,

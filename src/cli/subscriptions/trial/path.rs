@@ -1,0 +1,63 @@
+//! The way to a destination: its addresses, and the first of them that takes a connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpStream;
+use url::{Host, Url};
+
+/// The host as certificates name it, and its addresses.
+///
+/// # Errors
+/// When the name has no address, or the resolver does not answer within `patience`.
+pub(super) async fn resolve(url: &Url, patience: Duration) -> anyhow::Result<(String, Vec<SocketAddr>)> {
+    let port = url.port_or_known_default().context("the destination has no port")?;
+    let name = match url.host().context("the destination names no host")? {
+        Host::Domain(name) => name.to_owned(),
+        Host::Ipv4(address) => return Ok((address.to_string(), vec![(address, port).into()])),
+        Host::Ipv6(address) => return Ok((address.to_string(), vec![(address, port).into()])),
+    };
+    let looked_up = tokio::time::timeout(patience, tokio::net::lookup_host((name.as_str(), port)))
+        .await
+        .map_err(|_| anyhow::anyhow!("{name}: the resolver did not answer within {}ms", patience.as_millis()))?;
+    let addresses: Vec<SocketAddr> = looked_up.with_context(|| format!("{name} has no address"))?.collect();
+    if addresses.is_empty() {
+        anyhow::bail!("{name} has no address");
+    }
+    Ok((name, addresses))
+}
+
+/// The first connection made, with the failures before it.
+pub(super) struct Connected {
+    pub(super) stream: TcpStream,
+    pub(super) address: SocketAddr,
+    pub(super) failed: Vec<String>,
+}
+
+/// Tries one address after the other, each within `patience`.
+///
+/// # Errors
+/// When none takes a connection; names each with its reason.
+pub(super) async fn connect(addresses: &[SocketAddr], patience: Duration) -> anyhow::Result<Connected> {
+    let mut failed = Vec::new();
+    for address in addresses {
+        let attempt = tokio::time::timeout(patience, TcpStream::connect(address)).await;
+        let result = attempt.unwrap_or_else(|_| {
+            let text = format!("no answer within {}ms", patience.as_millis());
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+        });
+        match result {
+            Ok(stream) => {
+                return Ok(Connected {
+                    stream,
+                    address: *address,
+                    failed,
+                });
+            }
+            Err(error) => failed.push(format!("{address}: {error}")),
+        }
+    }
+    anyhow::bail!("{}", failed.join("; "))
+}

@@ -1,0 +1,42 @@
+-- Bounds what is kept for looking things up only: settled events by age and bytes, sources by number.
+-- In:  ARGV most ms of age, most bytes (0: none are kept), most sources
+-- Out: [bytes that recent takes now, its entries, sources that fell off]
+-- Keeps: 5, 9 (nothing undelivered is touched). Any number of workers may call it.
+
+local most_age, most_bytes, most_sources = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+expect(RECENT, 'stream') expect(SOURCES, 'zset')
+unlock()
+
+-- As Redis measures it; where the user may not ask, from the length of the oldest and newest entries.
+local function bytes()
+  local measured = redis.pcall('MEMORY', 'USAGE', RECENT, 'SAMPLES', '0')
+  if type(measured) == 'number' then return measured end
+  local length = redis.call('XLEN', RECENT)
+  if length == 0 then return 0 end
+  local sum, seen = 0, 0
+  for _, entries in ipairs({ redis.call('XRANGE', RECENT, '-', '+', 'COUNT', 8),
+    redis.call('XREVRANGE', RECENT, '+', '-', 'COUNT', 8) }) do
+    for _, entry in ipairs(entries) do
+      sum, seen = sum + 32, seen + 1
+      for _, text in ipairs(entry[2]) do sum = sum + #text + 4 end
+    end
+  end
+  return math.floor(sum / seen * length)
+end
+
+-- The longest silent fall off.
+local fallen = redis.call('ZREMRANGEBYRANK', SOURCES, 0, int(-1 - most_sources))
+if most_age == 0 or most_bytes == 0 then
+  redis.call('UNLINK', RECENT)
+  return { 0, 0, fallen }
+end
+redis.call('XTRIM', RECENT, 'MINID', int(math.max(0, now - most_age)))
+local takes = bytes()
+-- Entries differ in length: what is too much is cut by number and measured again.
+for _ = 1, 8 do
+  local length = redis.call('XLEN', RECENT)
+  if takes <= most_bytes or length == 0 then break end
+  redis.call('XTRIM', RECENT, 'MAXLEN', int(math.floor(length * most_bytes / takes * 0.95)))
+  takes = bytes()
+end
+return { takes, redis.call('XLEN', RECENT), fallen }

@@ -1,0 +1,132 @@
+//! What kubectl makes of the base, and what the API's own schemas say to that. Skipped aloud where the tools are
+//! missing.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use super::manifests::{Manifests, WORKER, directory, name_of};
+
+const VALIDATOR: &str = "kubernetes-validate==1.37.0";
+const KUBERNETES: &str = "1.32";
+
+/// The base as one stream of documents; `None` where there is no kubectl.
+fn kustomized() -> Option<String> {
+    let output = match Command::new("kubectl").arg("kustomize").arg(directory()).output() {
+        Ok(output) => output,
+        Err(error) => {
+            println!("SKIPPED: kubectl can't be run ({error})");
+            return None;
+        }
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn kustomize_makes_the_same_objects_of_it() {
+    let Some(text) = kustomized() else { return };
+    let made: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    let read = Manifests::base();
+    let (maps, objects): (Vec<_>, Vec<_>) = made.iter().partition(|object| object["kind"] == "ConfigMap");
+    let names: Vec<String> = objects.iter().map(|object| name_of(object)).collect();
+    let mut sorted = names.clone();
+    sorted.sort();
+    assert_eq!(sorted, read.objects.keys().cloned().collect::<Vec<_>>());
+
+    let tuning = maps.iter().find(|map| map["data"]["redis.conf"].is_null()).unwrap();
+    assert_eq!(tuning["data"], serde_json::to_value(&read.tuning).unwrap());
+    let worker = objects.iter().find(|object| name_of(object) == WORKER).unwrap();
+    assert_eq!(worker["spec"]["replicas"], read.kustomization["replicas"][0]["count"]);
+    let container = &worker["spec"]["template"]["spec"]["containers"][0];
+    // A change of the ConfigMap changes its name, and so the pods.
+    assert_eq!(
+        container["envFrom"][0]["configMapRef"]["name"],
+        tuning["metadata"]["name"]
+    );
+    assert_ne!(tuning["metadata"]["name"], "holdfast");
+    assert_eq!(
+        container["env"][0]["valueFrom"]["secretKeyRef"]["name"],
+        "holdfast-redis"
+    );
+    assert_eq!(container["image"], concat!("holdfast:", env!("CARGO_PKG_VERSION")));
+}
+
+/// A Python with the validator, kept in the target directory; `None` where it can't be had.
+fn validator() -> Option<PathBuf> {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(VALIDATOR);
+    let python = home.join("bin/python");
+    let works = || run(&python, &["-m", "kubernetes_validate", "--version"]).is_ok();
+    if works() {
+        return Some(python);
+    }
+    let install = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--timeout",
+        "10",
+    ];
+    let made = run(
+        Path::new("python3"),
+        &["-m", "venv", "--clear", &home.display().to_string()],
+    )
+    .and_then(|_| run(&python, &[&install[..], &["--retries", "1", VALIDATOR]].concat()));
+    if let Err(error) = made {
+        println!("SKIPPED: {VALIDATOR} can't be installed: {error}");
+        return None;
+    }
+    assert!(works(), "{VALIDATOR} is installed and does not run");
+    Some(python)
+}
+
+/// Runs it to a good end, or tells why it came to a bad one.
+fn run(program: &Path, arguments: &[&str]) -> Result<Output, String> {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.map_err(|error| format!("{}: {error}", program.display()))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Err(text(&output.stdout) + &text(&output.stderr))
+}
+
+#[test]
+fn the_schemas_of_kubernetes_accept_it_and_nothing_else() {
+    let Some(text) = kustomized() else { return };
+    let Some(python) = validator() else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let validate = |name: &str, text: &str| {
+        let file = scratch.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        let file = file.display().to_string();
+        run(
+            &python,
+            &["-m", "kubernetes_validate", "--strict", "-k", KUBERNETES, &file],
+        )
+    };
+    let accepted = validate("base.yaml", &text).unwrap_or_else(|complaint| panic!("{complaint}"));
+    let said = String::from_utf8_lossy(&[accepted.stdout, accepted.stderr].concat()).into_owned();
+    let documents = text.split("\n---\n").count();
+    assert_eq!(said.matches(" passed ").count(), documents, "{said}");
+
+    for (right, wrong) in [
+        ("readOnlyRootFilesystem:", "readOnlyRootFileSystem:"),
+        ("maxUnavailable: 0", "maxUnavailable: none: 0"),
+        (
+            "terminationGracePeriodSeconds: 45",
+            "terminationGracePeriodSeconds: 45s",
+        ),
+        ("enableServiceLinks:", "enableServiceLink:"),
+        ("whenUnsatisfiable:", "whenUnsatisfied:"),
+        ("secretKeyRef:", "secretRef:"),
+        ("policyTypes:", "policyType:"),
+    ] {
+        assert!(text.contains(right), "no {right}");
+        let complaint = validate("wrong.yaml", &text.replacen(right, wrong, 1));
+        assert!(complaint.is_err(), "{wrong} was accepted");
+    }
+}

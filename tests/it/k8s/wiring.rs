@@ -1,0 +1,160 @@
+//! That the parts fit together: variables, ports, selectors, images, names.
+
+use serde_json::Value;
+
+use super::manifests::{InForce, Manifests, REDIS, WORKER};
+
+const CONTAINER: &str = "/spec/template/spec/containers/0";
+const LABELS: &str = "/spec/template/metadata/labels";
+
+pub(super) fn complaints(manifests: &Manifests, config: &InForce) -> Vec<String> {
+    let mut found = Vec::new();
+    kinds(manifests, &mut found);
+    tuning(manifests, config, &mut found);
+    ports(manifests, config, &mut found);
+    selectors(manifests, &mut found);
+    services(manifests, &mut found);
+    account(manifests, &mut found);
+    filled_in(manifests, &mut found);
+    found
+}
+
+fn kinds(manifests: &Manifests, found: &mut Vec<String>) {
+    for name in [
+        WORKER,
+        REDIS,
+        "ServiceAccount/holdfast",
+        "PodDisruptionBudget/holdfast-worker",
+        "Service/holdfast",
+        "Service/holdfast-metrics",
+        "Service/holdfast-redis",
+        "NetworkPolicy/holdfast-redis",
+    ] {
+        if !manifests.objects.contains_key(name) {
+            found.push(format!("{name} is missing"));
+        }
+    }
+}
+
+/// Every variable is in force exactly as it is written, and no password is among them.
+fn tuning(manifests: &Manifests, config: &InForce, found: &mut Vec<String>) {
+    for (variable, value) in &manifests.tuning {
+        let in_force = config.setting(variable);
+        if in_force != (value.clone(), variable.clone()) {
+            found.push(format!("{variable}={value} is not in force: {in_force:?}"));
+        }
+        if variable.ends_with("PASSWORD") || value.contains('@') {
+            found.push(format!("{variable}: a password belongs into the Secret"));
+        }
+    }
+    if manifests.at(WORKER, CONTAINER)["envFrom"][0]["configMapRef"]["name"] != "holdfast" {
+        found.push("the worker does not read the ConfigMap".to_owned());
+    }
+    for variable in [
+        "DELAY",
+        "BACKOFF",
+        "MAX_DELAY",
+        "JITTER",
+        "MAX_ATTEMPTS",
+        "REFUSED_ATTEMPTS",
+    ] {
+        if !manifests.tuning.contains_key(&format!("HOLDFAST_RETRY__{variable}")) {
+            found.push(format!("HOLDFAST_RETRY__{variable} can't be tuned"));
+        }
+    }
+}
+
+fn ports(manifests: &Manifests, config: &InForce, found: &mut Vec<String>) {
+    let declared = manifests.at(WORKER, CONTAINER)["ports"].as_array();
+    for (name, variable) in [
+        ("intake", "HOLDFAST_INTAKE__LISTEN"),
+        ("metrics", "HOLDFAST_ADMIN__LISTEN"),
+    ] {
+        let port = declared.and_then(|all| all.iter().find(|port| port["name"] == name));
+        let listens = config.port(variable);
+        if port.is_none_or(|port| port["containerPort"] != listens) {
+            found.push(format!("the port {name} is not {listens}, where the program listens"));
+        }
+    }
+    let scraped = manifests.at(WORKER, "/spec/template/metadata/annotations/prometheus.io~1port");
+    let admin = config.port("HOLDFAST_ADMIN__LISTEN").to_string();
+    if scraped.as_str() != Some(admin.as_str()) {
+        found.push(format!("Prometheus is sent to port {scraped}"));
+    }
+}
+
+/// The labels that a selector asks for are those of the pods.
+fn selectors(manifests: &Manifests, found: &mut Vec<String>) {
+    for (object, pointer, pods) in [
+        (WORKER, "/spec/selector/matchLabels", WORKER),
+        (REDIS, "/spec/selector/matchLabels", REDIS),
+        (
+            "PodDisruptionBudget/holdfast-worker",
+            "/spec/selector/matchLabels",
+            WORKER,
+        ),
+        ("Service/holdfast", "/spec/selector", WORKER),
+        ("Service/holdfast-metrics", "/spec/selector", WORKER),
+        ("Service/holdfast-redis", "/spec/selector", REDIS),
+    ] {
+        let labels = manifests.at(pods, LABELS);
+        let selects = manifests.at(object, pointer).as_object().is_some_and(|wanted| {
+            !wanted.is_empty() && wanted.iter().all(|(name, value)| labels.get(name) == Some(value))
+        });
+        if !selects {
+            found.push(format!("{object} does not select the pods of {pods}"));
+        }
+    }
+    if *manifests.at("PodDisruptionBudget/holdfast-worker", "/spec/maxUnavailable") != 1 {
+        found.push("more than one worker may be evicted at once".to_owned());
+    }
+}
+
+fn services(manifests: &Manifests, found: &mut Vec<String>) {
+    for (service, port, pods) in [
+        ("Service/holdfast", "intake", WORKER),
+        ("Service/holdfast-metrics", "metrics", WORKER),
+        ("Service/holdfast-redis", "redis", REDIS),
+    ] {
+        let target = manifests.at(service, "/spec/ports/0/targetPort");
+        let declared = manifests.at(pods, CONTAINER)["ports"].as_array();
+        if *target != port || !declared.is_some_and(|all| all.iter().any(|one| one["name"] == *target)) {
+            found.push(format!("{service} leads to {target}, not to the port {port}"));
+        }
+    }
+    let metrics = manifests.at("Service/holdfast-metrics", "/spec");
+    if metrics["clusterIP"] != "None" || metrics["publishNotReadyAddresses"] != true {
+        found.push("a pod that is not ready is not scraped".to_owned());
+    }
+}
+
+fn account(manifests: &Manifests, found: &mut Vec<String>) {
+    if *manifests.at(WORKER, "/spec/template/spec/serviceAccountName") != "holdfast"
+        || *manifests.at("ServiceAccount/holdfast", "/automountServiceAccountToken") != false
+    {
+        found.push("the worker's account is not its own, or has a token".to_owned());
+    }
+}
+
+/// What the kustomization fills in: images with a fixed version, and more than one worker.
+fn filled_in(manifests: &Manifests, found: &mut Vec<String>) {
+    let images = manifests.kustomization["images"].as_array();
+    let tag = |name: &Value| {
+        let image = images.and_then(|all| all.iter().find(|image| image["name"] == *name));
+        image.and_then(|image| image["newTag"].as_str()).unwrap_or("none")
+    };
+    let [worker, redis] = [WORKER, REDIS].map(|pod| tag(&manifests.at(pod, CONTAINER)["image"]));
+    if worker != env!("CARGO_PKG_VERSION") {
+        found.push(format!(
+            "the image's version is {worker}, not {}",
+            env!("CARGO_PKG_VERSION")
+        ));
+    }
+    let workers = &manifests.kustomization["replicas"][0];
+    if workers["name"] != "holdfast-worker" || workers["count"].as_u64().is_none_or(|count| count < 2) {
+        found.push(format!("a node that fails takes every worker with it: {workers}"));
+    }
+    if redis == "none" || redis == "latest" {
+        found.push(format!("the version of Redis is {redis}"));
+    }
+}
