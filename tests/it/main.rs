@@ -13,5 +13,6 @@ mod redis_connection;
 mod sink;
 mod store;
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "some of it is for the fault harness alone")]
 mod support;
 mod topologies;

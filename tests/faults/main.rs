@@ -1,0 +1,92 @@
+//! The fault harness: tries to make Holdfast lose an event, black box: real processes, real Redis, real sockets.
+//!
+//! `./dev faults` plays every fault of the catalogue, each on a stage of its own: subscribers, a backlog, a load
+//! that goes on. After the fault everything drains and the books are closed. `--minutes` mixes faults at random.
+#![expect(clippy::unwrap_used, reason = "a run that cannot go on should stop where it stands")]
+
+mod audience;
+mod books;
+mod catalogue;
+mod check;
+mod kinds;
+mod producer;
+mod report;
+mod run;
+mod servers;
+mod stage;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "some of it is for the integration tests alone")]
+mod support;
+mod trail;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use catalogue::{FAULTS, Fault};
+use report::Row;
+
+/// Tries to make Holdfast lose an event.
+#[derive(Parser)]
+struct Args {
+    /// Decides everything that is left to chance.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Only these faults, by name or number.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Only the selection that every change is tried with.
+    #[arg(long)]
+    ci: bool,
+    /// Name all faults and play none.
+    #[arg(long)]
+    list: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    if args.list {
+        FAULTS
+            .iter()
+            .for_each(|fault| println!("{:>2} {}", fault.number, fault.name));
+        return ExitCode::SUCCESS;
+    }
+    let seed = args.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
+    let chosen = FAULTS.iter().filter(|fault| is_chosen(&args, fault));
+    let mut rows = Vec::new();
+    for fault in chosen {
+        println!("{:>2} {} …", fault.number, fault.name);
+        let mut verdict = run::play(fault.name, seed, (fault.setting)(), None, fault.act).await;
+        if fault.once && verdict.duplicates > 0 {
+            verdict
+                .problems
+                .push(format!("{} duplicates, without a reason for one", verdict.duplicates));
+        }
+        let row = Row {
+            number: fault.number,
+            name: fault.name.to_owned(),
+            result: Ok(verdict),
+        };
+        println!("{}", report::line(&row));
+        if let Ok(verdict) = &row.result {
+            verdict.problems.iter().for_each(|problem| println!("     {problem}"));
+        }
+        rows.push(row);
+    }
+    report::print(&rows, seed);
+    if rows.iter().any(Row::is_failure) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn is_chosen(args: &Args, fault: &Fault) -> bool {
+    let named = |wanted: &String| *wanted == fault.name || *wanted == fault.number.to_string();
+    if args.only.is_empty() {
+        !args.ci || fault.in_ci
+    } else {
+        args.only.iter().any(named)
+    }
+}
