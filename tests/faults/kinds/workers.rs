@@ -24,12 +24,15 @@ pub(crate) async fn killed_mid_post(stage: &mut Stage) {
 
 /// 2: killed after subscribers said 2xx and before Redis heard of it.
 pub(crate) async fn killed_before_settlement(stage: &mut Stage) {
+    let unhurried = Mode::Slow(Period(Duration::from_millis(300)));
+    stage.steady.sink.set_mode(unhurried).await;
+    stage.progress(60).await;
     let proxy = stage.pods[0].proxy.as_ref().unwrap();
     proxy.freeze();
     proxy.refuse(true);
     let before = stage.steady.sink.counts().distinct;
     wait_until("what it held is answered", SOON, async || {
-        stage.steady.sink.counts().distinct >= before + 20
+        stage.steady.sink.counts().distinct >= before + 60
     })
     .await;
     stage.kill(0);
