@@ -1,6 +1,7 @@
 //! The subscribers of a run: real listeners, subscribed by the command line.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use holdfast::cli::sink::{Mode, Sink, SinkOptions};
 use serde_json::Value;
@@ -18,39 +19,27 @@ pub(crate) struct Subscriber {
     pub(crate) sink: Sink,
     /// Events parked for it before any was sent.
     pub(crate) in_order: HashSet<u64>,
-    /// Leaves during the run: it owes nothing.
-    pub(crate) leaves: bool,
+    /// The first event that it must get.
+    pub(crate) owed_from: u64,
 }
 
 impl Subscriber {
-    /// Listens and subscribes to everything. `destination` makes the URL from the listener's port; without it
-    /// the listener's own is taken.
-    pub(crate) async fn join(
-        redis: &str,
-        name: &'static str,
-        listen: [u8; 4],
-        destination: Option<&str>,
-        options: &[&str],
-    ) -> Self {
+    /// Listens on an address and subscribes to everything.
+    pub(crate) async fn join(redis: &str, name: &'static str, address: IpAddr, options: &[&str]) -> Self {
         let sink = Sink::start(SinkOptions {
-            listen: (listen, 0).into(),
+            listen: (address, 0).into(),
             mode: Mode::Ok,
             keep: 1_000_000,
         })
         .await
         .unwrap();
-        let url = destination.map_or_else(
-            || sink.url("/events"),
-            |pattern| pattern.replace("PORT", &sink.addr().port().to_string()),
-        );
-        let words = [&["subscriptions", "add", &url, "--json"], options].concat();
-        let answer: Value = serde_json::from_str(&holdfast(redis, &words).await).unwrap();
+        let id = subscribe(redis, &sink.url("/events"), options).await;
         Self {
             name,
-            id: answer["id"].as_str().unwrap().to_owned(),
+            id,
             sink,
             in_order: HashSet::new(),
-            leaves: false,
+            owed_from: 0,
         }
     }
 
@@ -69,6 +58,7 @@ impl Subscriber {
             got: got.collect(),
             kept: HashSet::new(),
             in_order: self.in_order.clone(),
+            owed_from: self.owed_from,
         }
     }
 
@@ -84,6 +74,13 @@ impl Subscriber {
 
 fn ms(ms: u64) -> f64 {
     std::time::Duration::from_millis(ms).as_secs_f64()
+}
+
+/// Subscribes a destination to everything; answers the subscription's id.
+pub(crate) async fn subscribe(redis: &str, url: &str, options: &[&str]) -> String {
+    let words = [&["subscriptions", "add", url, "--json"], options].concat();
+    let answer: Value = serde_json::from_str(&holdfast(redis, &words).await).unwrap();
+    answer["id"].as_str().unwrap().to_owned()
 }
 
 /// Runs a verb of the command line and answers what it printed.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use futures::FutureExt;
 
-use crate::kinds::{network, redis, subscribers, workers};
+use crate::kinds::{network, operators, redis, subscribers, topologies, workers};
 use crate::run::Act;
-use crate::stage::Setting;
+use crate::servers::Topology;
+use crate::stage::{NORMAL, Need, Setting};
 
 /// One fault.
 pub(crate) struct Fault {
@@ -27,7 +28,7 @@ const fn fault(number: u8, name: &'static str, act: Act) -> Fault {
         number,
         name,
         act,
-        setting: Setting::default,
+        setting: || NORMAL,
         mixes: true,
         in_ci: false,
         once: false,
@@ -57,6 +58,51 @@ impl Fault {
     }
 }
 
+const fn always() -> Setting {
+    Setting {
+        redis: &["--appendfsync", "always"],
+        ..NORMAL
+    }
+}
+const fn sentinel() -> Setting {
+    Setting {
+        topology: Topology::Sentinel,
+        ..NORMAL
+    }
+}
+const fn cluster() -> Setting {
+    Setting {
+        topology: Topology::Cluster,
+        settings: &[("HOLDFAST_REDIS__PARTITIONS", "4")],
+        ..NORMAL
+    }
+}
+const fn namespace() -> Setting {
+    Setting {
+        needs: Need::Namespace,
+        pods: 1,
+        ..NORMAL
+    }
+}
+const fn names() -> Setting {
+    Setting {
+        needs: Need::Names,
+        ..NORMAL
+    }
+}
+const fn small_disk() -> Setting {
+    Setting {
+        needs: Need::SmallDisk,
+        ..NORMAL
+    }
+}
+const fn small_disk_always() -> Setting {
+    Setting {
+        redis: &["--appendfsync", "always"],
+        ..small_disk()
+    }
+}
+
 pub(crate) const FAULTS: &[Fault] = &[
     fault(1, "worker-sigkill-mid-post", |s| {
         workers::killed_mid_post(s).boxed_local()
@@ -72,12 +118,10 @@ pub(crate) const FAULTS: &[Fault] = &[
     .in_ci(),
     fault(4, "scheduler-sigkill-after-reinjection", |s| {
         workers::killed_after_reinjection(s).boxed_local()
-    }),
+    })
+    .in_ci(),
     fault(5, "redis-sigkill-everysec", |s| redis::killed(s).boxed_local()).in_ci(),
-    fault(5, "redis-sigkill-always", |s| redis::killed(s).boxed_local()).on(|| Setting {
-        redis: &["--appendfsync", "always"],
-        ..Setting::default()
-    }),
+    fault(5, "redis-sigkill-always", |s| redis::killed(s).boxed_local()).on(always),
     fault(6, "redis-restart", |s| redis::restarted(s).boxed_local()),
     fault(7, "redis-sigstop-30s", |s| {
         redis::frozen(s, Duration::from_secs(30)).boxed_local()
@@ -93,10 +137,21 @@ pub(crate) const FAULTS: &[Fault] = &[
         workers::frozen_beyond_takeover(s).boxed_local()
     })
     .in_ci(),
-    fault(9, "worker-redis-resets", |s| network::redis_resets(s).boxed_local()).in_ci(),
+    fault(9, "worker-redis-packets-dropped", |s| {
+        network::redis_drops(s).boxed_local()
+    })
+    .on(namespace),
+    fault(9, "worker-redis-connections-reset", |s| {
+        network::redis_resets(s).boxed_local()
+    })
+    .in_ci(),
     fault(10, "reply-lost-after-write", |s| network::replies_lost(s).boxed_local()).in_ci(),
+    fault(11, "worker-subscriber-packets-dropped", |s| {
+        network::subscriber_drops(s).boxed_local()
+    })
+    .on(namespace),
     fault(11, "subscriber-unreachable", |s| {
-        subscribers::unreachable(s).boxed_local()
+        network::subscriber_unreachable(s).boxed_local()
     })
     .once(),
     fault(12, "subscriber-slow-drip-hang", |s| {
@@ -113,17 +168,66 @@ pub(crate) const FAULTS: &[Fault] = &[
     .in_ci()
     .once(),
     fault(14, "subscriber-410", |s| subscribers::gone(s).boxed_local()).once(),
+    fault(15, "subscriber-bad-certificates", |s| {
+        subscribers::certificates_bad(s).boxed_local()
+    })
+    .in_ci()
+    .once(),
+    fault(16, "subscriber-name-unknown", |s| {
+        subscribers::name_unknown(s).boxed_local()
+    })
+    .on(names)
+    .once(),
     fault(17, "redis-out-of-memory", |s| redis::out_of_memory(s).boxed_local())
         .in_ci()
         .once(),
-    fault(22, "clocks-an-hour-off", |s| workers::clocks_wrong(s).boxed_local()).alone(),
-    fault(23, "script-flush", |s| redis::scripts_flushed(s).boxed_local()).once(),
+    fault(18, "disk-full-everysec", |s| redis::disk_full(s).boxed_local()).on(small_disk),
+    fault(18, "disk-full-always", |s| redis::disk_full(s).boxed_local()).on(small_disk_always),
+    fault(19, "sentinel-master-killed", |s| {
+        topologies::sentinel_master_killed(s).boxed_local()
+    })
+    .on(sentinel),
+    fault(19, "sentinel-master-frozen", |s| {
+        topologies::sentinel_master_frozen(s).boxed_local()
+    })
+    .on(sentinel),
+    fault(20, "cluster-master-killed", |s| {
+        topologies::cluster_master_killed(s).boxed_local()
+    })
+    .on(cluster),
+    fault(21, "cluster-slot-migrated", |s| {
+        topologies::slot_migrated(s).boxed_local()
+    })
+    .on(cluster)
+    .in_ci(),
+    fault(22, "clocks-an-hour-off", |s| workers::clocks_wrong(s).boxed_local())
+        .alone()
+        .in_ci(),
+    fault(23, "script-flush", |s| redis::scripts_flushed(s).boxed_local())
+        .once()
+        .in_ci(),
+    fault(24, "flushall", |s| operators::flushed(s).boxed_local()).alone(),
     fault(25, "redis-busy", |s| redis::busy(s).boxed_local()).once(),
     fault(26, "ten-schedulers", |s| workers::ten_schedulers(s).boxed_local())
         .alone()
         .once(),
     fault(27, "rolling-restart", |s| workers::rolling_restart(s).boxed_local()).in_ci(),
-    fault(30, "subscription-changed", |s| subscribers::changed(s).boxed_local())
-        .alone()
-        .in_ci(),
+    fault(28, "unread-entries-deleted", |s| {
+        operators::unread_deleted(s).boxed_local()
+    })
+    .alone(),
+    fault(28, "pending-entries-trimmed", |s| {
+        operators::pending_trimmed(s).boxed_local()
+    })
+    .alone(),
+    fault(29, "password-rotated", |s| operators::password_rotated(s).boxed_local()).alone(),
+    fault(29, "commands-forbidden", |s| {
+        operators::commands_forbidden(s).boxed_local()
+    })
+    .alone(),
+    fault(30, "subscriptions-changed", |s| {
+        operators::subscriptions_changed(s).boxed_local()
+    })
+    .alone()
+    .in_ci(),
 ];

@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::books::{Counted, Findings, Ledger, Outcome, compare, disagreements};
 use crate::producer::marks;
 use crate::stage::Stage;
-use crate::support::wait_until;
 
 /// How long the gauges may take to show what Redis holds.
 const GAUGES: Duration = Duration::from_secs(15);
@@ -42,10 +41,7 @@ pub(crate) async fn check(stage: &Stage) -> Verdict {
         let mut page = subscriber.page(stage.seed);
         delivered += subscriber.sink.counts().distinct;
         page.kept = kept(stage, &subscriber.id);
-        let mut findings = compare(&sent, &stage.destroyed, &page);
-        if subscriber.leaves {
-            findings.lost.clear();
-        }
+        let findings = compare(&sent, &stage.destroyed, &page);
         verdict.duplicates += findings.duplicates;
         verdict.lost += findings.lost.len();
         verdict.problems.extend(words(page.subscriber, &findings));
@@ -66,10 +62,9 @@ pub(crate) async fn check(stage: &Stage) -> Verdict {
 
 /// Waits for the gauges to agree with the books; answers where they never did.
 async fn ledger_problems(stage: &Stage, counted: &Counted) -> Vec<String> {
-    let mut problems = Vec::new();
     let mut left = GAUGES.as_millis() / 100;
     loop {
-        problems = match ledger(stage).await {
+        let problems = match ledger(stage).await {
             Some(ledger) => disagreements(&ledger, counted),
             None => vec!["no pod answers at /metrics".to_owned()],
         };
@@ -152,12 +147,4 @@ fn few<T: std::fmt::Debug>(list: &[T]) -> String {
     let shown: Vec<String> = list.iter().take(FEW).map(|one| format!("{one:?}")).collect();
     let more = if list.len() > FEW { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
-}
-
-/// Waits until a pod has said something in its log.
-pub(crate) async fn said(stage: &Stage, what: &str) {
-    wait_until(&format!("a pod says {what:?}"), crate::stage::SOON, async || {
-        stage.pods.iter().any(|pod| pod.process.stderr().contains(what))
-    })
-    .await;
 }

@@ -8,6 +8,7 @@ mod audience;
 mod books;
 mod catalogue;
 mod check;
+mod fixtures;
 mod kinds;
 mod producer;
 mod report;
@@ -17,6 +18,7 @@ mod stage;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "some of it is for the integration tests alone")]
 mod support;
+mod tls;
 mod trail;
 
 use std::process::ExitCode;
@@ -24,6 +26,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use catalogue::{FAULTS, Fault};
+use check::Verdict;
 use report::Row;
 
 /// Tries to make Holdfast lose an event.
@@ -57,20 +60,14 @@ async fn main() -> ExitCode {
     let mut rows = Vec::new();
     for fault in chosen {
         println!("{:>2} {} …", fault.number, fault.name);
-        let mut verdict = run::play(fault.name, seed, (fault.setting)(), None, fault.act).await;
-        if fault.once && verdict.duplicates > 0 {
-            verdict
-                .problems
-                .push(format!("{} duplicates, without a reason for one", verdict.duplicates));
-        }
         let row = Row {
             number: fault.number,
-            name: fault.name.to_owned(),
-            result: Ok(verdict),
+            name: fault.name,
+            result: played(fault, seed).await,
         };
         println!("{}", report::line(&row));
-        if let Ok(verdict) = &row.result {
-            verdict.problems.iter().for_each(|problem| println!("     {problem}"));
+        for problem in row.problems() {
+            println!("     {problem}");
         }
         rows.push(row);
     }
@@ -80,6 +77,20 @@ async fn main() -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
+}
+
+/// Plays a fault, or says why it can't be played here.
+async fn played(fault: &Fault, seed: u64) -> Result<Verdict, String> {
+    let setting = (fault.setting)();
+    let fixture = setting.needs.make()?;
+    let mut verdict = run::play(fault.name, seed, setting, fixture, fault.act).await;
+    if fault.once && verdict.duplicates > 0 {
+        let duplicates = verdict.duplicates;
+        verdict
+            .problems
+            .push(format!("{duplicates} duplicates, without a reason for one"));
+    }
+    Ok(verdict)
 }
 
 fn is_chosen(args: &Args, fault: &Fault) -> bool {

@@ -104,6 +104,11 @@ impl Producer {
         log.iter().map(|(number, line)| (*number, line.outcome)).collect()
     }
 
+    /// The number that the next event gets.
+    pub(crate) fn next(&self) -> u64 {
+        self.desk.next.load(Ordering::Relaxed)
+    }
+
     /// How many events are in.
     pub(crate) fn accepted(&self) -> usize {
         let log = self.desk.log.lock().unwrap();

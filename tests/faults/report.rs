@@ -5,14 +5,19 @@ use crate::check::Verdict;
 /// One row.
 pub(crate) struct Row {
     pub(crate) number: u8,
-    pub(crate) name: String,
+    pub(crate) name: &'static str,
     pub(crate) result: Result<Verdict, String>,
 }
 
 impl Row {
     /// Whether the fault was played and a promise was broken.
     pub(crate) fn is_failure(&self) -> bool {
-        self.result.as_ref().is_ok_and(|verdict| !verdict.problems.is_empty())
+        !self.problems().is_empty()
+    }
+
+    /// What is wrong, in words.
+    pub(crate) fn problems(&self) -> &[String] {
+        self.result.as_ref().map_or(&[], |verdict| &verdict.problems)
     }
 }
 

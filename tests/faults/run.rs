@@ -8,10 +8,9 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use tempfile::TempDir;
 
 use crate::check::{Verdict, check};
-use crate::stage::{Setting, Stage};
+use crate::stage::{Fixture, Setting, Stage};
 use crate::trail::trail;
 
 /// What a fault does to the stage; it ends when the fault is healed.
@@ -21,8 +20,10 @@ pub(crate) type Act = fn(&mut Stage) -> LocalBoxFuture<'_, ()>;
 const MOST_TRAILS: usize = 5;
 
 /// Plays one fault. What is wrong is in the verdict; then the directory named in it is kept.
-pub(crate) async fn play(name: &str, seed: u64, setting: Setting, home: Option<TempDir>, act: Act) -> Verdict {
-    let set = AssertUnwindSafe(Stage::set(setting, seed, home)).catch_unwind().await;
+pub(crate) async fn play(name: &str, seed: u64, setting: Setting, fixture: Fixture, act: Act) -> Verdict {
+    let set = AssertUnwindSafe(Stage::set(setting, fixture, seed))
+        .catch_unwind()
+        .await;
     let mut stage = match set {
         Ok(stage) => stage,
         Err(panic) => return failed(format!("the stage could not be set: {}", text(&*panic))),

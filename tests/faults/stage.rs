@@ -3,8 +3,9 @@
 //!
 //! The pods reach a single Redis through a proxy each, so that any pod's network can misbehave.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use holdfast::cli::sink::Mode;
 use holdfast::config;
@@ -14,7 +15,8 @@ use holdfast::store::connect::{Connection, FirstConnect};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::audience::{Subscriber, holdfast};
+use crate::audience::{Subscriber, holdfast, subscribe};
+use crate::fixtures::{Names, Namespace, SmallDisk};
 use crate::producer::Producer;
 use crate::servers::{Servers, Topology};
 use crate::support::{DEAD_AFTER, Holdfast, Proxy, SHORT_TIMES, TestRedis, wait_until};
@@ -44,18 +46,49 @@ pub(crate) struct Setting {
     pub(crate) redis: &'static [&'static str],
     /// Further settings of every pod.
     pub(crate) settings: &'static [(&'static str, &'static str)],
+    pub(crate) needs: Need,
 }
 
-impl Default for Setting {
-    fn default() -> Self {
-        Self {
-            topology: Topology::Single,
-            pods: 2,
-            redis: &[],
-            settings: &[],
-        }
+/// What a run needs of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    Nothing,
+    /// One pod more, in a network namespace of its own.
+    Namespace,
+    /// Redis on a small disk.
+    SmallDisk,
+    /// Pods with a table of names of their own.
+    Names,
+}
+
+/// What was made for it.
+pub(crate) enum Fixture {
+    None,
+    Namespace(Namespace),
+    SmallDisk(SmallDisk),
+    Names(Names),
+}
+
+impl Need {
+    /// Makes it, or says why that is not possible here.
+    pub(crate) fn make(self) -> Result<Fixture, String> {
+        Ok(match self {
+            Self::Nothing => Fixture::None,
+            Self::Namespace => Fixture::Namespace(Namespace::make()?),
+            Self::SmallDisk => Fixture::SmallDisk(SmallDisk::mount()?),
+            Self::Names => Fixture::Names(Names::make()?),
+        })
     }
 }
+
+/// One Redis, two pods.
+pub(crate) const NORMAL: Setting = Setting {
+    topology: Topology::Single,
+    pods: 2,
+    redis: &[],
+    settings: &[],
+    needs: Need::Nothing,
+};
 
 /// How one pod differs from the others.
 #[derive(Debug, Clone, Default)]
@@ -100,15 +133,22 @@ pub(crate) struct Stage {
     /// The totals in Redis began anew.
     pub(crate) ledger_gone: bool,
     setting: Setting,
-    names: usize,
+    started: usize,
+    /// Removed last.
+    fixture: Fixture,
 }
 
 impl Stage {
-    /// Starts everything that `setting` names; Redis' data is in `home` where there is one.
-    pub(crate) async fn set(setting: Setting, seed: u64, home: Option<tempfile::TempDir>) -> Self {
-        let home = home.unwrap_or_else(|| tempfile::tempdir().unwrap());
+    /// Starts everything that `setting` names.
+    pub(crate) async fn set(setting: Setting, fixture: Fixture, seed: u64) -> Self {
         let servers = match setting.topology {
-            Topology::Single => Servers::single(home, setting.redis),
+            Topology::Single => {
+                let home = match &fixture {
+                    Fixture::SmallDisk(disk) => disk.directory(),
+                    _ => tempfile::tempdir().unwrap(),
+                };
+                Servers::single(home, setting.redis)
+            }
             Topology::Sentinel => Servers::sentinel().await,
             Topology::Cluster => Servers::cluster().await,
         };
@@ -124,13 +164,11 @@ impl Stage {
         for partition in store.partitions() {
             partition.ensure_groups().await.unwrap();
         }
-        let home = [127, 0, 0, 1];
-        let url = servers.url();
-        let one_at_a_time = ["--max-in-flight", "1"];
+        let (url, at) = (servers.url(), address(&fixture));
         let mut stage = Self {
-            steady: Subscriber::join(url, "steady", home, None, &[]).await,
-            ordered: Subscriber::join(url, "ordered", home, None, &one_at_a_time).await,
-            moody: Subscriber::join(url, "moody", home, None, &[]).await,
+            steady: Subscriber::join(url, "steady", at, &[]).await,
+            ordered: Subscriber::join(url, "ordered", at, &["--max-in-flight", "1"]).await,
+            moody: Subscriber::join(url, "moody", at, &[]).await,
             guests: Vec::new(),
             producer: Producer::new(seed, store.clone()),
             pods: Vec::new(),
@@ -142,12 +180,46 @@ impl Stage {
             destroyed: std::collections::HashSet::new(),
             ledger_gone: false,
             setting,
-            names: 0,
+            started: 0,
+            fixture,
         };
         for _ in 0..stage.setting.pods {
             stage.add_pod(Wish::default()).await;
         }
+        if matches!(stage.fixture, Fixture::Namespace(_)) {
+            stage.add_pod_in_namespace().await;
+        }
         stage
+    }
+
+    async fn add_pod_in_namespace(&mut self) {
+        let (here, launcher) = (self.namespace().here(0), self.namespace().launcher());
+        let redis = self.redis();
+        redis.config_set("bind", &format!("127.0.0.1 {here}"));
+        redis.config_set("protected-mode", "no");
+        let wish = Wish {
+            launcher,
+            redis: Some(format!("redis://{here}:{}", redis.port())),
+            unreachable: true,
+            ..Wish::default()
+        };
+        self.add_pod(wish).await;
+    }
+
+    /// The namespace of a run that needs one.
+    pub(crate) fn namespace(&self) -> &Namespace {
+        match &self.fixture {
+            Fixture::Namespace(namespace) => namespace,
+            _ => panic!("the setting names no namespace"),
+        }
+    }
+
+    /// The table of names of a run that needs one.
+    pub(crate) fn names(&self) -> &Names {
+        match &self.fixture {
+            Fixture::Names(names) => names,
+            _ => panic!("the setting names no table of names"),
+        }
     }
 
     /// A backlog for one subscriber, and a load that goes on; then that subscriber comes back.
@@ -231,8 +303,8 @@ impl Stage {
 
     /// Starts one more pod and waits for its first heartbeat.
     pub(crate) async fn add_pod(&mut self, wish: Wish) {
-        self.names += 1;
-        let name = format!("pod{}", self.names);
+        self.started += 1;
+        let name = format!("pod{}", self.started);
         let proxy = match (&wish.redis, self.setting.topology) {
             (None, Topology::Single) => Some(Proxy::to(self.servers.nodes[0].port()).await),
             _ => None,
@@ -254,7 +326,12 @@ impl Stage {
             .chain(own)
             .chain(wished)
             .collect();
-        let launcher: Vec<&str> = wish.launcher.iter().map(String::as_str).collect();
+        let own_launcher = match &self.fixture {
+            Fixture::Names(names) => names.launcher(),
+            _ => Vec::new(),
+        };
+        let launcher = own_launcher.iter().chain(&wish.launcher).map(String::as_str);
+        let launcher: Vec<&str> = launcher.collect();
         let process = Holdfast::start_by(&launcher, &["serve"], &environment);
         self.pods.push(Pod {
             process,
@@ -327,13 +404,52 @@ impl Stage {
         sum
     }
 
-    /// Time since `start`, for reports.
-    pub(crate) fn since(start: Instant) -> Duration {
-        start.elapsed()
+    /// Waits until a pod has said something in its log.
+    pub(crate) async fn said(&self, what: &str) {
+        wait_until(&format!("a pod says {what:?}"), SOON, async || {
+            self.pods.iter().any(|pod| pod.process.stderr().contains(what))
+        })
+        .await;
+    }
+
+    /// Waits until the metrics say that so many entries are missing.
+    pub(crate) async fn alarmed_of_missing(&self, entries: u32) {
+        wait_until("the missing entries are counted", SOON, async || {
+            self.metric("holdfast_entries_missing_total").await >= f64::from(entries)
+        })
+        .await;
+    }
+
+    /// One more subscriber, by its place among the guests; it must get what is sent from now on.
+    pub(crate) async fn invite(&mut self, name: &'static str, options: &[&str]) -> usize {
+        let at = address(&self.fixture);
+        let mut guest = Subscriber::join(self.servers.url(), name, at, options).await;
+        guest.owed_from = self.producer.next();
+        self.guests.push(guest);
+        self.guests.len() - 1
+    }
+
+    /// Everything in Redis was wiped: what was sent so far is lost to everybody, and all subscribe again.
+    pub(crate) async fn rejoin(&mut self) {
+        self.ledger_gone = true;
+        let url = self.servers.url().to_owned();
+        for subscriber in [&mut self.steady, &mut self.ordered, &mut self.moody] {
+            let destination = subscriber.sink.url("/events");
+            subscriber.id = subscribe(&url, &destination, &[]).await;
+            subscriber.owed_from = self.producer.next();
+        }
     }
 
     fn aim(&self) {
         let reachable = self.pods.iter().filter(|pod| !pod.unreachable);
         self.producer.aim(reachable.map(|pod| pod.process.intake("")).collect());
+    }
+}
+
+/// Where subscribers listen, so that every pod can reach them.
+fn address(fixture: &Fixture) -> IpAddr {
+    match fixture {
+        Fixture::Namespace(namespace) => namespace.here(1).parse().unwrap(),
+        _ => Ipv4Addr::LOCALHOST.into(),
     }
 }

@@ -53,7 +53,8 @@ fn place(stage: &Stage, subscription: &str, mark: &str) -> &'static str {
     "nowhere"
 }
 
-fn is_stream_id(line: &str) -> bool {
+/// Whether a line of a reply is a stream id of our time.
+pub(crate) fn is_stream_id(line: &str) -> bool {
     line.split_once('-').is_some_and(|(millis, sequence)| {
         millis.len() == 13 && [millis, sequence].concat().bytes().all(|b| b.is_ascii_digit())
     })

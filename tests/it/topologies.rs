@@ -8,7 +8,7 @@ use holdfast::domain::units::Period;
 use holdfast::store::connect::{Connection, FirstConnect};
 use holdfast::store::probe::probe;
 
-use crate::support::{Certificates, Sentinel, TestRedis, cluster, free_port, wait_until};
+use crate::support::{Authority, Sentinel, TestRedis, cluster, free_port, wait_until};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -116,7 +116,7 @@ async fn a_cluster_is_one_deployment() {
 #[tokio::test]
 async fn tls_trusts_the_given_authority_only() {
     let dir = tempfile::tempdir().unwrap();
-    Certificates::of("localhost", |_| {}).write(dir.path());
+    Authority::new().write_server("localhost", dir.path());
     let file = |name: &str| dir.path().join(name).display().to_string();
     let port = free_port();
     let _redis = TestRedis::with(&[

@@ -15,7 +15,7 @@ mod signals;
 mod times;
 mod wait;
 
-pub(crate) use certificates::Certificates;
+pub(crate) use certificates::Authority;
 pub(crate) use cluster::cluster;
 pub(crate) use holdfast::Holdfast;
 pub(crate) use metrics::metrics;
