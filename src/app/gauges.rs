@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, error};
 
 use crate::config::Config;
 use crate::domain::ids::{StreamId, SubscriptionId};
@@ -31,6 +31,8 @@ pub struct Gauges {
     refresh: Duration,
     dead_after: Duration,
     labels: SubscriptionGauges,
+    /// Removed events that were there at the last look; `None` before the first.
+    removed: Option<u64>,
 }
 
 impl fmt::Debug for Gauges {
@@ -51,6 +53,7 @@ struct Totals {
     troubled: u64,
     oldest: Duration,
     ledger: Ledger,
+    removed: u64,
 }
 
 impl Gauges {
@@ -70,6 +73,7 @@ impl Gauges {
             refresh: config.admin.refresh.0,
             dead_after: config.worker.dead_after.0,
             labels: SubscriptionGauges::new(config.admin.max_subscription_labels),
+            removed: None,
         }
     }
 
@@ -110,9 +114,22 @@ impl Gauges {
             metrics::set_redis_durability(durability);
         }
         totals.publish();
+        self.note_removed(totals.removed);
         let standings = self.standings(now_ms, &troubled);
         self.labels.publish(standings);
         Ok(())
+    }
+
+    /// Says that events were removed since the last look: nobody can deliver them.
+    fn note_removed(&mut self, removed: u64) {
+        let new = removed.saturating_sub(self.removed.replace(removed).unwrap_or(removed));
+        if new > 0 {
+            error!(
+                events = new,
+                "events were deleted or trimmed from the stream before they were delivered; find out who ran XDEL, \
+                 XTRIM or XADD with MAXLEN on it"
+            );
+        }
     }
 
     /// Every subscription with how it stands: those in trouble, and all others as healthy.
@@ -137,6 +154,7 @@ impl Totals {
         self.troubled += partition.waiting + partition.behind + partition.redeliveries;
         self.oldest = self.oldest.max(age(partition.now_ms, partition.oldest));
         self.ledger = self.ledger.plus(partition.ledger);
+        self.removed += partition.removed;
     }
 
     fn publish(&self) {
@@ -145,6 +163,7 @@ impl Totals {
         metrics::set_stream_pending(self.pending);
         metrics::set_stream_oldest_age(self.oldest);
         metrics::set_dead_letters(self.dead_letters);
+        metrics::set_events_removed(self.removed);
         let ledger = &self.ledger;
         for (entry, total) in [
             ("settled", ledger.settled),

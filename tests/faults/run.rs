@@ -28,17 +28,19 @@ pub(crate) async fn play(name: &str, seed: u64, setting: Setting, fixture: Fixtu
         Ok(stage) => stage,
         Err(panic) => return failed(format!("the stage could not be set: {}", text(&*panic))),
     };
-    let mut healed = None;
     let mut recovery = None;
     let played = AssertUnwindSafe(async {
         stage.begin().await;
         act(&mut stage).await;
-        let start = *healed.insert(Instant::now());
+    });
+    let mut broke = played.catch_unwind().await.err();
+    let healed = Instant::now();
+    let ended = AssertUnwindSafe(async {
         stage.end().await;
         stage.drained().await;
-        recovery = Some(start.elapsed());
+        recovery = Some(healed.elapsed());
     });
-    let broke = played.catch_unwind().await.err();
+    broke = broke.or(ended.catch_unwind().await.err());
     stage.producer.stop().await;
     let mut verdict = match AssertUnwindSafe(check(&stage)).catch_unwind().await {
         Ok(verdict) => verdict,

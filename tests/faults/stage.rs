@@ -412,10 +412,10 @@ impl Stage {
         .await;
     }
 
-    /// Waits until the metrics say that so many entries are missing.
-    pub(crate) async fn alarmed_of_missing(&self, entries: u32) {
-        wait_until("the missing entries are counted", SOON, async || {
-            self.metric("holdfast_entries_missing_total").await >= f64::from(entries)
+    /// Waits until the metrics say that so many events were removed by hand.
+    pub(crate) async fn alarmed_of_removed(&self, entries: u32) {
+        wait_until("the missing events are counted", SOON, async || {
+            self.metric("holdfast_events_removed").await >= f64::from(entries)
         })
         .await;
     }

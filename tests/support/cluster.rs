@@ -27,10 +27,17 @@ async fn join(nodes: &[TestRedis], replicas: usize) -> String {
         .unwrap();
     assert!(made.status.success(), "{made:?}");
     wait_until("the cluster is whole", Duration::from_secs(30), async || {
-        nodes
-            .iter()
-            .all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
+        nodes.iter().all(|node| {
+            let replication = node.cli(&["INFO", "replication"]);
+            let follows = replication.contains("role:master") || replication.contains("master_link_status:up");
+            follows && node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
+        }) && count_of_masters(nodes) == 3
     })
     .await;
     format!("redis-cluster://{}?node={}", addresses[0], addresses[1])
+}
+
+fn count_of_masters(nodes: &[TestRedis]) -> usize {
+    let is_master = |node: &&TestRedis| node.cli(&["INFO", "replication"]).contains("role:master");
+    nodes.iter().filter(is_master).count()
 }

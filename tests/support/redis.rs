@@ -122,6 +122,8 @@ impl TestRedis {
         let process = Command::new(program)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"])
+            // A replica is not kept waiting for others that might want the same copy.
+            .args(["--repl-diskless-sync-delay", "0"])
             .args(["--unixsocket", "redis.sock", "--dir", ".", "--logfile", "redis.log"])
             .args(&self.arguments)
             .current_dir(self.dir.path())

@@ -28,7 +28,7 @@ pub(crate) async fn unread_deleted(stage: &mut Stage) {
     assert_eq!(deleted, "5");
     stage.destroyed.extend(marks(stage.seed, &newest));
     stage.pods.iter().for_each(|pod| pod.process.sigcont());
-    stage.alarmed_of_missing(5).await;
+    stage.alarmed_of_removed(5).await;
 }
 
 /// 28: the stream is trimmed to nothing while entries are pending at a worker that dies.
@@ -36,15 +36,16 @@ pub(crate) async fn pending_trimmed(stage: &mut Stage) {
     stage.steady.sink.set_mode(Mode::Hang).await;
     let held = wait_for_pending(stage).await;
     stage.pods.iter().for_each(|pod| pod.process.sigstop());
-    let all = stage.redis().cli(&["XRANGE", EVENTS, "-", "+"]);
-    stage.redis().cli(&["XTRIM", EVENTS, "MAXLEN", "0"]);
+    const TRIM: &str = "local all = redis.call('XRANGE', KEYS[1], '-', '+') \
+                        redis.call('XTRIM', KEYS[1], 'MAXLEN', 0) return all";
+    let all = stage.redis().cli(&["EVAL", TRIM, "1", EVENTS]);
     stage.destroyed.extend(marks(stage.seed, &all));
     stage.steady.sink.set_mode(Mode::Ok).await;
     while !stage.pods.is_empty() {
         stage.kill(0);
     }
     stage.add_pod(Wish::default()).await;
-    stage.alarmed_of_missing(held).await;
+    stage.alarmed_of_removed(held).await;
 }
 
 /// Waits until workers hold some entries; answers how many at least.
