@@ -10,9 +10,11 @@ mod catalogue;
 mod check;
 mod fixtures;
 mod kinds;
+mod mix;
 mod producer;
 mod report;
 mod run;
+mod sabotage;
 mod servers;
 mod stage;
 #[path = "../support/mod.rs"]
@@ -28,6 +30,7 @@ use clap::Parser;
 use catalogue::{FAULTS, Fault};
 use check::Verdict;
 use report::Row;
+use stage::{Fixture, NORMAL};
 
 /// Tries to make Holdfast lose an event.
 #[derive(Parser)]
@@ -41,6 +44,12 @@ struct Args {
     /// Only the selection that every change is tried with.
     #[arg(long)]
     ci: bool,
+    /// Random mixes of faults for so long, in place of each fault alone.
+    #[arg(long, value_name = "M")]
+    minutes: Option<u64>,
+    /// Try the harness itself: do what it must find.
+    #[arg(long)]
+    self_test: bool,
     /// Name all faults and play none.
     #[arg(long)]
     list: bool,
@@ -58,27 +67,41 @@ async fn main() -> ExitCode {
     // What is wrong is in the verdict; where in the harness it was noticed helps nobody.
     std::panic::set_hook(Box::new(|_| {}));
     let seed = args.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
-    let chosen = FAULTS.iter().filter(|fault| is_chosen(&args, fault));
-    let mut rows = Vec::new();
-    for fault in chosen {
-        println!("{:>2} {} …", fault.number, fault.name);
-        let row = Row {
-            number: fault.number,
-            name: fault.name,
-            result: played(fault, seed).await,
-        };
-        println!("{}", report::line(&row));
-        for problem in row.problems() {
-            println!("     {problem}");
+    if args.self_test || args.ci {
+        let missed = sabotage::undetected(seed).await;
+        if args.self_test || !missed.is_empty() {
+            return code(missed.is_empty());
         }
-        rows.push(row);
+    }
+    let mut rows = Vec::new();
+    if let Some(minutes) = args.minutes {
+        for seed in mix::seeds(seed, minutes) {
+            println!("   mix of seed {seed} …");
+            let verdict = run::play("mix", seed, NORMAL, Fixture::None, mix::round).await;
+            rows.push(said(0, "mix", Ok(verdict)));
+        }
+    } else {
+        for fault in FAULTS.iter().filter(|fault| is_chosen(&args, fault)) {
+            println!("{:>2} {} …", fault.number, fault.name);
+            rows.push(said(fault.number, fault.name, played(fault, seed).await));
+        }
     }
     report::print(&rows, seed);
-    if rows.iter().any(Row::is_failure) {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
+    code(!rows.is_empty() && !rows.iter().any(Row::is_failure))
+}
+
+fn code(is_good: bool) -> ExitCode {
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints a row as soon as it is known.
+fn said(number: u8, name: &'static str, result: Result<Verdict, String>) -> Row {
+    let row = Row { number, name, result };
+    println!("{}", report::line(&row));
+    for problem in row.problems() {
+        println!("     {problem}");
     }
+    row
 }
 
 /// Plays a fault, or says why it can't be played here.

@@ -12,8 +12,6 @@ use holdfast::config;
 use holdfast::domain::units::Period;
 use holdfast::store::Store;
 use holdfast::store::connect::{Connection, FirstConnect};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
 use crate::audience::{Subscriber, holdfast, subscribe};
 use crate::fixtures::{Names, Namespace, SmallDisk};
@@ -28,7 +26,7 @@ pub(crate) const REDELIVERIES: &str = "holdfast:{0}:redeliveries";
 /// Events that wait for one subscriber before the fault.
 const BACKLOG: u64 = 150;
 /// How long that subscriber takes for each.
-const UNHURRIED: Mode = Mode::Slow(Period(Duration::from_millis(15)));
+pub(crate) const UNHURRIED: Mode = Mode::Slow(Period(Duration::from_millis(15)));
 /// On top of the short times.
 const TIMES: [(&str, &str); 4] = [
     ("HOLDFAST_DELIVERY__TIMEOUT", "2s"),
@@ -126,7 +124,6 @@ pub(crate) struct Stage {
     pub(crate) guests: Vec<Subscriber>,
     pub(crate) producer: Producer,
     pub(crate) store: Arc<Store>,
-    pub(crate) chance: StdRng,
     pub(crate) seed: u64,
     /// Events that the fault destroyed: nobody can deliver them.
     pub(crate) destroyed: std::collections::HashSet<u64>,
@@ -175,7 +172,6 @@ impl Stage {
             gone: Vec::new(),
             servers,
             store,
-            chance: StdRng::seed_from_u64(seed),
             seed,
             destroyed: std::collections::HashSet::new(),
             ledger_gone: false,
@@ -386,6 +382,12 @@ impl Stage {
     /// Runs a verb of the command line.
     pub(crate) async fn holdfast(&self, words: &[&str]) -> String {
         holdfast(self.servers.url(), words).await
+    }
+
+    /// Changes the moody subscriber's subscription.
+    pub(crate) async fn update_moody(&self, options: &[&str]) {
+        let words = [&["subscriptions", "update", self.moody.id.as_str()], options].concat();
+        self.holdfast(&words).await;
     }
 
     /// One metric, summed over its series and the pods that answer.

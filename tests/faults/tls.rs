@@ -10,12 +10,20 @@ use fred::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 /// Decrypts, and passes everything on to one server. It ends when dropped.
 pub(crate) struct Front {
     port: u16,
-    acceptor: Arc<Mutex<TlsAcceptor>>,
+    shown: Arc<Mutex<Shown>>,
     task: AbortHandle,
+}
+
+/// The certificate that is shown now, and what ends the connections that were shown it.
+#[derive(Clone)]
+struct Shown {
+    acceptor: TlsAcceptor,
+    cut: CancellationToken,
 }
 
 impl Front {
@@ -23,18 +31,19 @@ impl Front {
     pub(crate) async fn of(server: SocketAddr, identity: &(String, String)) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let acceptor = Arc::new(Mutex::new(acceptor(identity)));
-        let task = tokio::spawn(accept(listener, server, acceptor.clone())).abort_handle();
-        Self { port, acceptor, task }
+        let shown = Arc::new(Mutex::new(Shown::new(identity)));
+        let task = tokio::spawn(accept(listener, server, shown.clone())).abort_handle();
+        Self { port, shown, task }
     }
 
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// New connections are shown this certificate.
+    /// Cuts all connections; new ones are shown this certificate.
     pub(crate) fn show(&self, identity: &(String, String)) {
-        *self.acceptor.lock().unwrap() = acceptor(identity);
+        let before = std::mem::replace(&mut *self.shown.lock().unwrap(), Shown::new(identity));
+        before.cut.cancel();
     }
 }
 
@@ -44,19 +53,30 @@ impl Drop for Front {
     }
 }
 
-async fn accept(listener: TcpListener, server: SocketAddr, acceptor: Arc<Mutex<TlsAcceptor>>) {
+async fn accept(listener: TcpListener, server: SocketAddr, shown: Arc<Mutex<Shown>>) {
     loop {
         let Ok((client, _)) = listener.accept().await else {
             continue;
         };
-        let acceptor = acceptor.lock().unwrap().clone();
-        tokio::spawn(async move {
-            let (Ok(mut client), Ok(mut server)) = (acceptor.accept(client).await, TcpStream::connect(server).await)
-            else {
-                return;
-            };
-            let _ended = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-        });
+        let Shown { acceptor, cut } = shown.lock().unwrap().clone();
+        tokio::spawn(async move { cut.run_until_cancelled(pass(client, server, acceptor)).await });
+    }
+}
+
+/// Passes everything on, both ways, until either side ends.
+async fn pass(client: TcpStream, server: SocketAddr, acceptor: TlsAcceptor) {
+    let (Ok(mut client), Ok(mut server)) = (acceptor.accept(client).await, TcpStream::connect(server).await) else {
+        return;
+    };
+    let _ended = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+}
+
+impl Shown {
+    fn new(identity: &(String, String)) -> Self {
+        Self {
+            acceptor: acceptor(identity),
+            cut: CancellationToken::new(),
+        }
     }
 }
 

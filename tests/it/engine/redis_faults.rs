@@ -236,7 +236,7 @@ async fn a_permission_that_is_taken_away_loses_nothing() {
     deployment.add_pod(&user).await;
     let sink = Deployment::sink(Mode::Status(503)).await;
     let id = deployment.subscribe(&sink.url("/events"), |_| {}).await;
-    for command in ["zadd", "hset", "hsetnx", "hincrby", "sadd", "xadd"] {
+    for (round, command) in ["zadd", "hset", "hsetnx", "hincrby", "sadd", "xadd"].iter().enumerate() {
         deployment.cli(&["ACL", "SETUSER", "holdfast", &format!("-{command}")]);
         deployment.publish(20).await;
         wait_until("it says what is forbidden", SOON, async || {
@@ -245,6 +245,7 @@ async fn a_permission_that_is_taken_away_loses_nothing() {
         })
         .await;
         deployment.cli(&["ACL", "SETUSER", "holdfast", &format!("+{command}")]);
+        deployment.parked(20 * (round + 1)).await;
     }
     sink.set_mode(Mode::Ok).await;
     deployment.settled().await;
