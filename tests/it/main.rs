@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod embedded;
 mod engine;
+mod fault_books;
 mod gauges;
 mod intake;
 mod layers;
