@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,8 +26,13 @@ impl TestRedis {
 
     /// The same with further command-line arguments, for example `["--maxmemory", "8mb"]`.
     pub(crate) fn with(arguments: &[&str]) -> Self {
+        Self::within(tempfile::tempdir().unwrap(), arguments)
+    }
+
+    /// The same with its data in a directory that was made for it.
+    pub(crate) fn within(dir: TempDir, arguments: &[&str]) -> Self {
         let mut server = Self {
-            dir: tempfile::tempdir().unwrap(),
+            dir,
             port: free_port(),
             arguments: arguments.iter().map(ToString::to_string).collect(),
             process: None,
@@ -39,6 +44,15 @@ impl TestRedis {
     /// Starts the server again on the same port and data; waits until it answers.
     pub(crate) fn restart(&mut self) {
         self.kill9();
+        self.launch();
+    }
+
+    /// Stops it as an operator would, and starts it again.
+    pub(crate) fn restart_cleanly(&mut self) {
+        assert!(signal(self.pid(), "TERM"));
+        if let Some(mut process) = self.process.take() {
+            process.wait().unwrap();
+        }
         self.launch();
     }
 
@@ -62,6 +76,18 @@ impl TestRedis {
 
     pub(crate) fn pid(&self) -> u32 {
         self.process.as_ref().expect("the server runs").id()
+    }
+
+    /// Where its data and its log are.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Whether its process is there.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.process
+            .as_mut()
+            .is_some_and(|process| matches!(process.try_wait(), Ok(None)))
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -110,6 +136,8 @@ impl TestRedis {
         let process = Command::new(program)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"])
+            // A replica is not kept waiting for others that might want the same copy.
+            .args(["--repl-diskless-sync-delay", "0"])
             .args(["--unixsocket", "redis.sock", "--dir", ".", "--logfile", "redis.log"])
             .args(&self.arguments)
             .current_dir(self.dir.path())
