@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, error};
 
 use crate::config::Config;
 use crate::domain::ids::{StreamId, SubscriptionId};
@@ -33,6 +33,8 @@ pub struct Gauges {
     dead_after: Duration,
     labels: SubscriptionGauges,
     history: Arc<History>,
+    /// Removed events that were there at the last look; `None` before the first.
+    removed: Option<u64>,
 }
 
 impl fmt::Debug for Gauges {
@@ -54,6 +56,7 @@ struct Totals {
     troubled: u64,
     oldest: Duration,
     ledger: Ledger,
+    removed: u64,
 }
 
 impl Gauges {
@@ -75,6 +78,7 @@ impl Gauges {
             dead_after: config.worker.dead_after.0,
             labels: SubscriptionGauges::new(config.admin.max_subscription_labels),
             history,
+            removed: None,
         }
     }
 
@@ -117,9 +121,22 @@ impl Gauges {
         totals.publish();
         self.history
             .record(Sample::new(totals.now_ms, &totals.ledger, totals.events));
+        self.note_removed(totals.removed);
         let standings = self.standings(now_ms, &troubled);
         self.labels.publish(standings);
         Ok(())
+    }
+
+    /// Says that events were removed since the last look: nobody can deliver them.
+    fn note_removed(&mut self, removed: u64) {
+        let new = removed.saturating_sub(self.removed.replace(removed).unwrap_or(removed));
+        if new > 0 {
+            error!(
+                events = new,
+                "events were deleted or trimmed from the stream before they were delivered; find out who ran XDEL, \
+                 XTRIM or XADD with MAXLEN on it"
+            );
+        }
     }
 
     /// Every subscription with how it stands: those in trouble, and all others as healthy.
@@ -145,6 +162,7 @@ impl Totals {
         self.troubled += partition.waiting + partition.behind + partition.redeliveries;
         self.oldest = self.oldest.max(age(partition.now_ms, partition.oldest));
         self.ledger = self.ledger.plus(partition.ledger);
+        self.removed += partition.removed;
     }
 
     fn publish(&self) {
@@ -153,6 +171,7 @@ impl Totals {
         metrics::set_stream_pending(self.pending);
         metrics::set_stream_oldest_age(self.oldest);
         metrics::set_dead_letters(self.dead_letters);
+        metrics::set_events_removed(self.removed);
         let ledger = &self.ledger;
         for (entry, total) in [
             ("settled", ledger.settled),

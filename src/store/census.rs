@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub draining: u64,
     /// Totals that the scripts keep.
     pub ledger: Ledger,
+    /// Events that somebody removed from the stream before they were settled, ever; always 0 on Redis 6.2.
+    pub removed: u64,
 }
 
 /// Totals that the scripts keep, exact through every crash.
@@ -158,6 +160,7 @@ impl Partition {
             workers: convert(next())?,
             draining: convert(next())?,
             ledger: Ledger::read(&totals(next())?),
+            removed: convert(next())?,
         })
     }
 

@@ -124,10 +124,13 @@ impl StoreError {
     pub fn is_disconnected(&self) -> bool {
         match self {
             Self::Connect { .. } => true,
-            Self::Command { source, .. } => matches!(
-                source.kind(),
-                ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Routing | ErrorKind::Sentinel
-            ),
+            Self::Command { source, .. } => {
+                // The last one is what is left of a command whose connection was dropped for its silence.
+                matches!(
+                    source.kind(),
+                    ErrorKind::IO | ErrorKind::Timeout | ErrorKind::Canceled | ErrorKind::Routing | ErrorKind::Sentinel
+                ) || source.details() == "channel closed"
+            }
             _ => false,
         }
     }
@@ -153,7 +156,13 @@ impl StoreError {
             return false;
         };
         matches!(source.kind(), ErrorKind::Backpressure | ErrorKind::Cluster)
-            || source.details().starts_with("Failed to route command")
+            || [
+                "Failed to route command",
+                "Failed to send command",
+                "Client is not initialized",
+            ]
+            .iter()
+            .any(|start| source.details().starts_with(start))
             || CODES.iter().any(|code| source.details().contains(code))
     }
 
@@ -299,6 +308,9 @@ mod tests {
     #[test]
     fn only_waiting_helps_with_transient_errors() {
         assert!(command(ErrorKind::IO, "Connection closed.").is_disconnected());
+        assert!(command(ErrorKind::Unknown, "channel closed").is_disconnected());
+        let unsent = command(ErrorKind::Unknown, "Failed to send command to router.");
+        assert!(unsent.is_transient() && !unsent.is_disconnected());
         assert!(command(ErrorKind::Unknown, "READONLY You can't write").is_transient());
         assert!(command(ErrorKind::Unknown, "TRYAGAIN Multiple keys").is_transient());
         assert!(command(ErrorKind::Backpressure, "Max in-flight").is_transient());

@@ -30,6 +30,7 @@ pub(super) const DEAD_LETTERS: &str = "holdfast_dead_letters";
 pub(super) const REDIS_MEMORY_RATIO: &str = "holdfast_redis_memory_ratio";
 pub(super) const REDIS_DURABILITY: &str = "holdfast_redis_durability_info";
 pub(super) const ENTRIES_MISSING: &str = "holdfast_entries_missing_total";
+pub(super) const EVENTS_REMOVED: &str = "holdfast_events_removed";
 pub(super) const AUDIT_REPAIRS: &str = "holdfast_audit_repairs_total";
 pub(super) const LIMITED: &str = "holdfast_limited_total";
 pub(super) const OVERFLOW_FAILURES: &str = "holdfast_overflow_failures_total";
@@ -114,6 +115,12 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         C,
         Unit::Count,
         "Undelivered entries that were gone from their stream: someone trimmed or deleted them.",
+    ),
+    (
+        EVENTS_REMOVED,
+        G,
+        Unit::Count,
+        "Events that someone trimmed or deleted before they were settled, ever; growth is an alert. Use max.",
     ),
     (
         AUDIT_REPAIRS,

@@ -227,6 +227,11 @@ pub fn set_ledger_imbalance(off: i64) {
     gauge!(LEDGER_IMBALANCE).set(off as f64);
 }
 
+/// Events removed from the stream before they were settled, over all partitions.
+pub fn set_events_removed(events: u64) {
+    set(EVENTS_REMOVED, events);
+}
+
 /// Dead letters kept, over all partitions.
 pub fn set_dead_letters(letters: u64) {
     set(DEAD_LETTERS, letters);

@@ -273,3 +273,27 @@ async fn while_redis_is_away_nothing_is_made_up() {
     away.unwrap_err();
     assert!(bench.shown.render().contains("holdfast_stream_lag 1"));
 }
+
+#[tokio::test]
+async fn events_that_somebody_removed_are_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let shown = recorder.handle();
+    let _mine = metrics::set_default_local_recorder(&recorder);
+    let mut bench = Bench::new(shown).await;
+    if !bench
+        .redis
+        .cli(&["XINFO", "STREAM", &Bench::key("events")])
+        .contains("entries-added")
+    {
+        eprintln!("SKIPPED: this Redis does not count what was added to a stream");
+        return;
+    }
+    for _ in 0..5 {
+        bench.publish("bmc-1").await;
+    }
+    bench.shows(&[("holdfast_events_removed", 0.0)]).await;
+    bench.redis.cli(&["XTRIM", &Bench::key("events"), "MAXLEN", "2"]);
+    bench
+        .shows(&[("holdfast_events_removed", 3.0), ("holdfast_stream_lag", 2.0)])
+        .await;
+}

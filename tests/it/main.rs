@@ -7,6 +7,7 @@ mod config;
 mod dashboards;
 mod embedded;
 mod engine;
+mod fault_books;
 mod gauges;
 mod intake;
 mod k8s;
@@ -17,5 +18,6 @@ mod redis_connection;
 mod sink;
 mod store;
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "some of it is for the fault harness alone")]
 mod support;
 mod topologies;

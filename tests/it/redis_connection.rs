@@ -116,6 +116,22 @@ async fn a_lost_reply_never_repeats_a_command() {
 }
 
 #[tokio::test]
+async fn what_a_silent_server_was_sent_may_have_been_done() {
+    let redis = TestRedis::start();
+    let connection = open(&redis.url()).await;
+    // Without a timeout of its own, so that the command ends with its connection.
+    let client = connection.dedicated("writer").await.unwrap();
+    redis.pause();
+    let added = client
+        .xadd::<String, _, _, _, _>("events", false, None::<()>, "*", ("event", "{}"))
+        .await;
+    let error = StoreError::command("add")(added.unwrap_err());
+    assert!(error.is_disconnected(), "{error}");
+    redis.resume();
+    wait_until("it was done", SOON, async || redis.cli(&["XLEN", "events"]) == "1").await;
+}
+
+#[tokio::test]
 async fn a_silent_peer_is_dropped_under_steady_traffic() {
     let redis = TestRedis::start();
     let proxy = Proxy::to(redis.port()).await;

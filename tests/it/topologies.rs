@@ -1,6 +1,5 @@
 //! Sentinel, Cluster and TLS: the same connection over real deployments, through a failover too.
 
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use fred::prelude::{ClientLike, KeysInterface};
@@ -9,7 +8,7 @@ use holdfast::domain::units::Period;
 use holdfast::store::connect::{Connection, FirstConnect};
 use holdfast::store::probe::probe;
 
-use crate::support::{TestRedis, certificates, cluster, free_port, login, wait_until};
+use crate::support::{Sentinel, TestRedis, certificates, cluster, free_port, login, wait_until};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -25,60 +24,11 @@ async fn set(connection: &Connection, key: &str) -> bool {
     client.set::<(), _, _>(key, 1, None, None, false).await.is_ok()
 }
 
-/// One sentinel that watches `master`, killed on drop.
-struct Sentinel {
-    process: Child,
-    port: u16,
-    _dir: tempfile::TempDir,
-}
-
-impl Sentinel {
-    fn watch(master: u16) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let text = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {master} 1\n\
-             sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n",
-            dir.path().display()
-        );
-        let file = dir.path().join("sentinel.conf");
-        std::fs::write(&file, text).unwrap();
-        let process = Command::new("redis-server")
-            .arg(&file)
-            .arg("--sentinel")
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self {
-            process,
-            port,
-            _dir: dir,
-        }
-    }
-
-    fn ask(&self, words: &[&str]) -> String {
-        let port = self.port.to_string();
-        let output = Command::new("redis-cli")
-            .args(["-p", &port])
-            .args(words)
-            .output()
-            .unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-}
-
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        let _gone = self.process.kill();
-        let _reaped = self.process.wait();
-    }
-}
-
 #[tokio::test]
 async fn a_failover_is_followed() {
     let (mut master, replica) = (TestRedis::start(), TestRedis::start());
     replica.cli(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
-    let sentinel = Sentinel::watch(master.port());
+    let sentinel = Sentinel::watch(master.port(), 1);
     wait_until("the sentinel knows the replica", SOON, async || {
         sentinel
             .ask(&["SENTINEL", "replicas", "main"])
@@ -89,7 +39,7 @@ async fn a_failover_is_followed() {
     let open = async |login: &str| {
         let url = format!(
             "redis-sentinel://{login}127.0.0.1:{}?sentinelServiceName=main",
-            sentinel.port
+            sentinel.port()
         );
         Connection::open(&settings(), &url, FirstConnect::FailFast)
             .await
@@ -134,7 +84,7 @@ async fn a_failover_is_followed() {
 
 #[tokio::test]
 async fn a_cluster_is_one_deployment() {
-    let (mut nodes, url) = cluster().await;
+    let (mut nodes, url) = cluster(0).await;
     let connection = Connection::open(&settings(), &url, FirstConnect::FailFast)
         .await
         .unwrap();

@@ -1,4 +1,4 @@
-//! A certificate authority of a test's own, and a server's certificate from it, as PEM files.
+//! Certificates for one test, made on the spot.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,34 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, date_time_ymd,
 };
 
-/// The files of one authority.
+/// A certificate authority of its own.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Self {
+        let mut authority = CertificateParams::new(Vec::<String>::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        authority.distinguished_name = called(name);
+        Self(CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// Its own certificate, as PEM.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// The certificate and the key of a server, as PEM; `edit` may spoil the certificate.
+    pub(crate) fn server(&self, name: &str, edit: impl FnOnce(&mut CertificateParams)) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut server = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        server.distinguished_name = called(name);
+        edit(&mut server);
+        let signed = server.signed_by(&key, &self.0).unwrap();
+        (signed.pem(), key.serialize_pem())
+    }
+}
+
+/// The PEM files of one authority and of one server.
 pub(crate) struct Certificates {
     pub(crate) ca: PathBuf,
     pub(crate) certificate: PathBuf,
@@ -15,23 +42,13 @@ pub(crate) struct Certificates {
 
 /// An authority called `authority`, and a certificate for `host`, which ended in 2001 where it is `expired`.
 pub(crate) fn certificates(dir: &Path, authority: &str, host: &str, expired: bool) -> Certificates {
-    let named = |name: &str| {
-        let mut full = DistinguishedName::new();
-        full.push(DnType::CommonName, name);
-        full
-    };
-    let mut ca = CertificateParams::new(Vec::<String>::new()).unwrap();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    ca.distinguished_name = named(authority);
-    let issuer = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let mut server = CertificateParams::new(vec![host.to_owned()]).unwrap();
-    server.distinguished_name = named(host);
-    if expired {
-        server.not_before = date_time_ymd(2000, 1, 1);
-        server.not_after = date_time_ymd(2001, 1, 1);
-    }
-    let certificate = server.signed_by(&key, &issuer).unwrap();
+    let issuer = Authority::new(authority);
+    let (certificate, key) = issuer.server(host, |server| {
+        if expired {
+            server.not_before = date_time_ymd(2000, 1, 1);
+            server.not_after = date_time_ymd(2001, 1, 1);
+        }
+    });
     let write = |kind: &str, text: String| {
         let path = dir.join(format!("{authority}-{kind}.pem").replace(' ', "-"));
         std::fs::write(&path, text).unwrap();
@@ -39,7 +56,13 @@ pub(crate) fn certificates(dir: &Path, authority: &str, host: &str, expired: boo
     };
     Certificates {
         ca: write("ca", issuer.pem()),
-        certificate: write("certificate", certificate.pem()),
-        key: write("key", key.serialize_pem()),
+        certificate: write("certificate", certificate),
+        key: write("key", key),
     }
+}
+
+fn called(name: &str) -> DistinguishedName {
+    let mut full = DistinguishedName::new();
+    full.push(DnType::CommonName, name);
+    full
 }

@@ -19,13 +19,19 @@ pub(crate) struct Holdfast {
 impl Holdfast {
     /// Runs `holdfast <arguments>` with free ports for its listeners and the given variables on top.
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_by(&[], arguments, environment)
+    }
+
+    /// The same by way of a program that becomes it, such as `ip netns exec NAME`.
+    pub(crate) fn start_by(launcher: &[&str], arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let [intake, admin] = free_ports();
         let log = File::create(scratch.path().join("stderr")).unwrap();
         let out = File::create(scratch.path().join("stdout")).unwrap();
         let inherited = std::env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("HOLDFAST_"));
-        let process = Command::new(env!("CARGO_BIN_EXE_holdfast"))
-            .args(arguments)
+        let words = [launcher, &[env!("CARGO_BIN_EXE_holdfast")], arguments].concat();
+        let process = Command::new(words[0])
+            .args(&words[1..])
             .env_clear()
             .envs(inherited)
             .env("HOLDFAST_INTAKE__LISTEN", format!("127.0.0.1:{intake}"))

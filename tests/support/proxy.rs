@@ -66,6 +66,11 @@ impl Proxy {
         self.state.accepted.load(Ordering::Relaxed)
     }
 
+    /// Resets the present connections on both sides.
+    pub(crate) fn reset(&self) {
+        std::mem::take(&mut *self.state.cut.lock().unwrap()).cancel();
+    }
+
     /// Stops passing anything on the present connections, which stay open: a peer that vanished.
     pub(crate) fn freeze(&self) {
         std::mem::take(&mut *self.state.freeze.lock().unwrap()).cancel();
@@ -119,12 +124,10 @@ async fn accept(listener: TcpListener, state: Arc<State>, running: CancellationT
             continue;
         }
         state.accepted.fetch_add(1, Ordering::Relaxed);
-        let cut = state.cut.lock().unwrap().clone();
         let (state, running) = (state.clone(), running.clone());
         tokio::spawn(async move {
             tokio::select! {
                 () = pass(client, state) => {}
-                () = cut.cancelled() => {}
                 () = running.cancelled() => {}
             }
         });
@@ -138,6 +141,7 @@ async fn pass(client: TcpStream, state: Arc<State>) {
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     let freeze = state.freeze.lock().unwrap().clone();
+    let cut = state.cut.lock().unwrap().clone();
     let deaf = Arc::new(AtomicBool::new(false));
     // Only lent below, so that a frozen connection stays open.
     let (mut client_read, mut client_write) = client.into_split();
@@ -146,6 +150,12 @@ async fn pass(client: TcpStream, state: Arc<State>) {
         () = requests(&mut client_read, &mut server_write, &state, &deaf) => false,
         () = replies(&mut server_read, &mut client_write, &state, &deaf) => false,
         () = freeze.cancelled() => true,
+        () = cut.cancelled() => {
+            // Closing them now sends RST in place of FIN.
+            client_write.as_ref().set_zero_linger().unwrap();
+            server_write.as_ref().set_zero_linger().unwrap();
+            false
+        }
     };
     if frozen {
         std::future::pending::<()>().await;

@@ -5,7 +5,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -46,13 +46,24 @@ impl TestRedis {
 
     /// The same with further command-line arguments, for example `["--maxmemory", "8mb"]`.
     pub(crate) fn with(arguments: &[&str]) -> Self {
-        Self::on(&Vec::new(), arguments)
+        Self::within(tempfile::tempdir().unwrap(), arguments)
     }
 
     /// The same on data that another server wrote.
     pub(crate) fn on(data: &Files, arguments: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes) in data {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+        Self::within(dir, arguments)
+    }
+
+    /// The same with its data in a directory that was made for it.
+    pub(crate) fn within(dir: TempDir, arguments: &[&str]) -> Self {
         let mut server = Self {
-            dir: tempfile::tempdir().unwrap(),
+            dir,
             port: free_port(),
             arguments: arguments.iter().map(ToString::to_string).collect(),
             process: None,
@@ -60,11 +71,6 @@ impl TestRedis {
         // A password makes the default user Holdfast's.
         if least_privilege() && !arguments.contains(&"--requirepass") {
             server.add_user();
-        }
-        for (name, bytes) in data {
-            let path = server.dir.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, bytes).unwrap();
         }
         server.launch();
         server
@@ -84,6 +90,15 @@ impl TestRedis {
     /// Starts the server again on the same port and data; waits until it answers.
     pub(crate) fn restart(&mut self) {
         self.kill9();
+        self.launch();
+    }
+
+    /// Stops it as an operator would, and starts it again.
+    pub(crate) fn restart_cleanly(&mut self) {
+        assert!(signal(self.pid(), "TERM"));
+        if let Some(mut process) = self.process.take() {
+            process.wait().unwrap();
+        }
         self.launch();
     }
 
@@ -107,6 +122,18 @@ impl TestRedis {
 
     pub(crate) fn pid(&self) -> u32 {
         self.process.as_ref().expect("the server runs").id()
+    }
+
+    /// Where its data and its log are.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Whether its process is there.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.process
+            .as_mut()
+            .is_some_and(|process| matches!(process.try_wait(), Ok(None)))
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -180,6 +207,8 @@ impl TestRedis {
         let process = Command::new(program)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"])
+            // A replica is not kept waiting for others that might want the same copy.
+            .args(["--repl-diskless-sync-delay", "0"])
             .args(["--unixsocket", "redis.sock", "--dir", ".", "--logfile", "redis.log"])
             .args(&self.arguments)
             .current_dir(self.dir.path())

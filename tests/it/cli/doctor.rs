@@ -224,7 +224,7 @@ fn the_private_server_is_looked_at_with_its_disk() {
 
 #[tokio::test]
 async fn each_master_of_a_cluster_is_looked_at() {
-    let (nodes, url) = cluster().await;
+    let (nodes, url) = cluster(0).await;
     for node in &nodes {
         node.config_set("maxmemory", "64mb");
     }

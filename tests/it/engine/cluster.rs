@@ -10,8 +10,8 @@ use holdfast::store::Store;
 use holdfast::store::connect::{Connection, FirstConnect};
 use holdfast::store::frame::Frame;
 
-use super::harness::{Deployment, SETTINGS, SOON, event};
-use crate::support::{Holdfast, cluster, wait_until};
+use super::harness::{Deployment, SOON, event};
+use crate::support::{Holdfast, SHORT_TIMES, cluster, wait_until};
 
 const PARTITIONS: u16 = 4;
 
@@ -29,7 +29,7 @@ async fn waiting(store: &Store) -> (u64, i64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_cluster_an_outage_loses_nothing() {
-    let (nodes, url) = cluster().await;
+    let (nodes, url) = cluster(0).await;
     let connection = Connection::open(&config::Redis::default(), &url, FirstConnect::FailFast)
         .await
         .unwrap();
@@ -43,7 +43,7 @@ async fn on_a_cluster_an_outage_loses_nothing() {
         ("HOLDFAST_REDIS__URL", url.as_str()),
         ("HOLDFAST_REDIS__PARTITIONS", "4"),
     ];
-    let environment: Vec<(&str, &str)> = SETTINGS.into_iter().chain(more).collect();
+    let environment: Vec<(&str, &str)> = SHORT_TIMES.into_iter().chain(more).collect();
     let pods = [(); 2].map(|()| Holdfast::start(&["serve"], &environment));
 
     let publish = async |from: usize| {

@@ -1,6 +1,6 @@
 //! A deployment for one test: a private Redis, pods with short times, subscriptions, and the books to check.
 //!
-//! The audit is off: it would repair what a test is to find. Every wait is for a state that Redis or a
+//! Every wait is for a state that Redis or a
 //! subscriber shows, never for a time.
 
 use std::collections::HashSet;
@@ -19,33 +19,13 @@ use holdfast::store::connect::{Connection, FirstConnect};
 use holdfast::store::frame::Frame;
 use holdfast::store::{Partition, Store};
 
-use crate::support::{Holdfast, TestRedis, exists, wait_until};
+pub(crate) use crate::support::DEAD_AFTER;
+use crate::support::{Holdfast, SHORT_TIMES, TestRedis, exists, wait_until};
 
 /// Far longer than anything here takes on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(40);
-/// When a worker counts as dead.
-pub(crate) const DEAD_AFTER: Duration = Duration::from_millis(1_500);
 pub(crate) const EVENTS: &str = "holdfast:{0}:events";
 pub(crate) const REDELIVERIES: &str = "holdfast:{0}:redeliveries";
-
-pub(crate) const SETTINGS: [(&str, &str); 16] = [
-    ("HOLDFAST_INTAKE__LISTEN", "127.0.0.1:0"),
-    ("HOLDFAST_ADMIN__LISTEN", "127.0.0.1:0"),
-    ("HOLDFAST_WORKER__HEARTBEAT", "200ms"),
-    ("HOLDFAST_WORKER__DEAD_AFTER", "1500ms"),
-    ("HOLDFAST_WORKER__SWEEP", "500ms"),
-    ("HOLDFAST_WORKER__READ_BLOCK", "200ms"),
-    ("HOLDFAST_WORKER__REGISTRY_REFRESH", "50ms"),
-    ("HOLDFAST_WORKER__AUDIT", "1h"),
-    ("HOLDFAST_WORKER__DRAIN_DELAY", "0s"),
-    ("HOLDFAST_DELIVERY__CONNECT_TIMEOUT", "2s"),
-    ("HOLDFAST_DELIVERY__TIMEOUT", "20s"),
-    ("HOLDFAST_RETRY__DELAY", "300ms"),
-    ("HOLDFAST_RETRY__BACKOFF", "1.0"),
-    ("HOLDFAST_RETRY__JITTER", "0"),
-    ("HOLDFAST_REDIS__COMMAND_TIMEOUT", "2s"),
-    ("HOLDFAST_LOG__FORMAT", "json"),
-];
 
 /// Redis, pods and subscriptions. Pods die before their Redis does.
 pub(crate) struct Deployment {
@@ -87,7 +67,7 @@ impl Deployment {
     pub(crate) async fn add_pod(&mut self, more: &[(&str, &str)]) -> usize {
         let name = format!("pod{}", self.names.fetch_add(1, Ordering::Relaxed));
         let url = self.redis.url();
-        let environment: Vec<(&str, &str)> = SETTINGS
+        let environment: Vec<(&str, &str)> = SHORT_TIMES
             .into_iter()
             .chain([("HOLDFAST_REDIS__URL", url.as_str()), ("HOLDFAST_WORKER__NAME", &name)])
             .chain(

@@ -28,8 +28,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use super::harness::{DEAD_AFTER, Deployment, SETTINGS, SOON, accepted, event};
-use crate::support::{Aof, Holdfast, TestRedis, wait_until};
+use super::harness::{DEAD_AFTER, Deployment, SOON, accepted, event};
+use crate::support::{Aof, Holdfast, SHORT_TIMES, TestRedis, wait_until};
 
 /// More than one settlement call takes.
 const SUBSCRIPTIONS: usize = 300;
@@ -337,7 +337,7 @@ impl Recording {
             ("HOLDFAST_REDIS__URL", url.as_str()),
             ("HOLDFAST_WORKER__AUDIT", "500ms"),
         ];
-        let environment: Vec<(&str, &str)> = SETTINGS.into_iter().chain(more).collect();
+        let environment: Vec<(&str, &str)> = SHORT_TIMES.into_iter().chain(more).collect();
         let _pod = Holdfast::start(&["serve"], &environment);
         wait_until(&format!("all is delivered after a cut at {at}"), SOON, async || {
             let now = partition.snapshot(DEAD_AFTER).await.unwrap();

@@ -220,3 +220,34 @@ async fn pods_start_before_redis_does() {
     deployment.settled().await;
     assert_eq!(deployment.expect_all_at(&id, &sink), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_permission_that_is_taken_away_loses_nothing() {
+    let mut deployment = Deployment::start(0, &[]).await;
+    if deployment.cli(&["EVAL", "return redis.acl_check_cmd and 1 or 0", "0"]) == "0" {
+        eprintln!("SKIPPED: this Redis can't be asked what a user may do");
+        return;
+    }
+    deployment.cli(&["ACL", "SETUSER", "holdfast", "on", ">word", "~*", "&*", "+@all"]);
+    let user = [
+        ("HOLDFAST_REDIS__USERNAME", "holdfast"),
+        ("HOLDFAST_REDIS__PASSWORD", "word"),
+    ];
+    deployment.add_pod(&user).await;
+    let sink = Deployment::sink(Mode::Status(503)).await;
+    let id = deployment.subscribe(&sink.url("/events"), |_| {}).await;
+    for (round, command) in ["zadd", "hset", "hsetnx", "hincrby", "sadd", "xadd"].iter().enumerate() {
+        deployment.cli(&["ACL", "SETUSER", "holdfast", &format!("-{command}")]);
+        deployment.publish(20).await;
+        wait_until("it says what is forbidden", SOON, async || {
+            let forbidden = format!("may not run {}", command.to_uppercase());
+            deployment.pods[0].stderr().contains(&forbidden)
+        })
+        .await;
+        deployment.cli(&["ACL", "SETUSER", "holdfast", &format!("+{command}")]);
+        deployment.parked(20 * (round + 1)).await;
+    }
+    sink.set_mode(Mode::Ok).await;
+    deployment.settled().await;
+    assert_eq!(deployment.expect_all_at(&id, &sink), 0);
+}

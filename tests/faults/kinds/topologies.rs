@@ -1,0 +1,86 @@
+//! Deployments of several servers that lose one, or move what they hold.
+
+use std::time::Duration;
+
+use crate::stage::{EVENTS, SOON, Stage};
+use crate::support::wait_until;
+
+/// 19: the Sentinel set's master is killed, and comes back when another one is master.
+pub(crate) async fn sentinel_master_killed(stage: &mut Stage) {
+    let master = stage.servers.master();
+    stage.servers.nodes[master].kill9();
+    another_master(stage, master).await;
+    stage.progress(40).await;
+    stage.servers.nodes[master].restart();
+}
+
+/// 19: the Sentinel set's master freezes; thawed, it believes to be master still, for a moment.
+pub(crate) async fn sentinel_master_frozen(stage: &mut Stage) {
+    let master = stage.servers.master();
+    stage.servers.nodes[master].pause();
+    another_master(stage, master).await;
+    stage.progress(40).await;
+    stage.servers.nodes[master].resume();
+}
+
+async fn another_master(stage: &Stage, old: usize) {
+    wait_until("another master is named", SOON, async || stage.servers.master() != old).await;
+}
+
+/// 20: the Cluster's master of the first partition is killed, and comes back when its replica took its place.
+pub(crate) async fn cluster_master_killed(stage: &mut Stage) {
+    let owner = owner(stage);
+    stage.servers.at(owner).kill9();
+    wait_until("its replica is master", SOON, async || {
+        let masters = stage.servers.masters();
+        masters.len() == 3 && masters.iter().all(|(_, port)| *port != owner)
+    })
+    .await;
+    stage.progress(40).await;
+    stage.servers.at(owner).restart();
+}
+
+/// 21: the slot of the first partition moves to another master, key by key, while it is in use.
+pub(crate) async fn slot_migrated(stage: &mut Stage) {
+    let slot = stage.servers.cli(&["CLUSTER", "KEYSLOT", EVENTS]);
+    let from = owner(stage);
+    let masters = stage.servers.masters();
+    let id = |port| &masters.iter().find(|(_, own)| *own == port).unwrap().0;
+    let to = masters.iter().find(|(_, port)| *port != from).unwrap().1;
+    let ask = |stage: &mut Stage, port: u16, words: &[&str]| stage.servers.at(port).cli(words);
+    ask(stage, to, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", id(from)]);
+    ask(stage, from, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", id(to)]);
+    loop {
+        let keys = ask(stage, from, &["CLUSTER", "GETKEYSINSLOT", &slot, "3"]);
+        if keys.is_empty() {
+            break;
+        }
+        let keys: Vec<&str> = keys.lines().collect();
+        let target = to.to_string();
+        let words = [
+            &["MIGRATE", "127.0.0.1", &target, "", "0", "5000", "KEYS"],
+            keys.as_slice(),
+        ]
+        .concat();
+        ask(stage, from, &words);
+        stage.lasts(Duration::from_millis(300)).await;
+    }
+    for (_, port) in &masters {
+        ask(stage, *port, &["CLUSTER", "SETSLOT", &slot, "NODE", id(to)]);
+    }
+    wait_until("it has moved", SOON, async || owner(stage) == to).await;
+}
+
+/// The port of the master that serves the first partition.
+fn owner(stage: &Stage) -> u16 {
+    let slot: u16 = stage.servers.cli(&["CLUSTER", "KEYSLOT", EVENTS]).parse().unwrap();
+    let nodes = stage.servers.cli(&["CLUSTER", "NODES"]);
+    let serves = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let bounds = (first.parse::<u16>(), last.parse::<u16>());
+        matches!(bounds, (Ok(first), Ok(last)) if (first..=last).contains(&slot))
+    };
+    let line = nodes.lines().find(|line| line.split(' ').skip(8).any(serves)).unwrap();
+    let address = line.split([' ', '@']).nth(1).unwrap();
+    address.rsplit_once(':').unwrap().1.parse().unwrap()
+}
