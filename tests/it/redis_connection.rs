@@ -123,12 +123,15 @@ async fn what_a_silent_server_was_sent_may_have_been_done() {
     let client = connection.dedicated("writer").await.unwrap();
     redis.pause();
     let added = client
-        .xadd::<String, _, _, _, _>("events", false, None::<()>, "*", ("event", "{}"))
+        .xadd::<String, _, _, _, _>("holdfast:events", false, None::<()>, "*", ("event", "{}"))
         .await;
     let error = StoreError::command("add")(added.unwrap_err());
     assert!(error.is_disconnected(), "{error}");
     redis.resume();
-    wait_until("it was done", SOON, async || redis.cli(&["XLEN", "events"]) == "1").await;
+    wait_until("it was done", SOON, async || {
+        redis.cli(&["XLEN", "holdfast:events"]) == "1"
+    })
+    .await;
 }
 
 #[tokio::test]

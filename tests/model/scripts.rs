@@ -1,5 +1,9 @@
 //! The scripts, each one step of the model, under the names of `src/store/lua`. What a rule guards is marked by
 //! the rule's name.
+//!
+//! Not in the model: `retain` and `overflowed`, which take deliveries out of a queue whoever drains it and make no
+//! wake-up (the random walk has them), and what is kept or read for looking things up only: `recent`, `sources`,
+//! `trim`, `parked`, `obituaries`, `census`, `snapshot`.
 
 use super::rules::{Rule, Rules};
 use super::state::{

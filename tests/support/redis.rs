@@ -120,6 +120,11 @@ impl TestRedis {
         assert!(signal(self.pid(), "CONT"));
     }
 
+    /// The name of Holdfast's user.
+    pub(crate) fn user() -> &'static str {
+        if least_privilege() { "holdfast" } else { "default" }
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.process.as_ref().expect("the server runs").id()
     }

@@ -14,7 +14,8 @@ use futures::StreamExt;
 use futures::future::join_all;
 use holdfast::cli::sink::Mode;
 use holdfast::config;
-use holdfast::domain::ids::{StreamId, SubscriptionId};
+use holdfast::domain::ids::{Member, StreamId, SubscriptionId};
+use holdfast::domain::retention::Retention;
 use holdfast::domain::subscription::{State, Subscription};
 use holdfast::domain::terms::Severity;
 use holdfast::store::circuits::Wake;
@@ -22,6 +23,8 @@ use holdfast::store::connect::{Connection, FirstConnect};
 use holdfast::store::drain::{Failure, Fetched, Redelivery};
 use holdfast::store::events::{Entry, Stream};
 use holdfast::store::frame::Frame;
+use holdfast::store::recent;
+use holdfast::store::retention::{Bounds, Offer};
 use holdfast::store::settle::{Outcome, RefusalLimits, Settlement, Verdict};
 use holdfast::store::{Partition, Store};
 use rand::rngs::StdRng;
@@ -45,7 +48,7 @@ struct Recording {
     aof: Aof,
     /// Accepted events, and whether they are for the many or for the one that is removed.
     events: BTreeMap<StreamId, bool>,
-    /// Deliveries that were answered 2xx once so many bytes were written.
+    /// Deliveries that were answered 2xx, or stood in a worker's file, once so many bytes were written.
     received: BTreeMap<(StreamId, SubscriptionId), usize>,
 }
 
@@ -104,6 +107,7 @@ impl Recorder {
         let store = store(&redis).await;
         let partition = Arc::clone(&store.partitions()[0]);
         partition.ensure_groups().await.unwrap();
+        partition.recording.set(true);
         let many: Vec<_> = (0..SUBSCRIPTIONS).map(|n| id(&format!("s{n}"))).collect();
         let recorder = Self {
             redis,
@@ -243,6 +247,51 @@ impl Recorder {
         }
     }
 
+    /// Some of what is too much becomes dead letters, some goes to a file.
+    async fn keep_limits(&mut self) {
+        let gone = id(GONE);
+        let bounds = |keep| Bounds {
+            subscription: gone.clone(),
+            limits: Retention::default(),
+            keep: Some(keep),
+        };
+        let held = SUBSCRIPTIONS as u64;
+        let (moved, _) = self.partition.bury_overflow(&bounds(held - 20), 0).await.unwrap();
+        assert_eq!(moved.too_many, 20);
+        let offered = self
+            .partition
+            .offer_overflow(&bounds(held - 40), 0, "w1", DEAD_AFTER)
+            .await;
+        let Offer::Lines { lines, .. } = offered.unwrap() else {
+            panic!("nobody else writes")
+        };
+        let members: Vec<Member> = lines.iter().map(|line| line.member).collect();
+        assert_eq!(members.len(), 20);
+        for member in &members {
+            self.receive(member.0, &gone);
+        }
+        for most in [&members[..], &[]] {
+            self.partition.overflowed(&gone, "w1", most).await.unwrap();
+        }
+    }
+
+    /// What is only looked at, and what is kept for that alone.
+    async fn look(&self) {
+        let names: Vec<&str> = self.many.iter().map(SubscriptionId::as_str).take(200).collect();
+        self.partition.census(&names).await.unwrap();
+        self.partition.snapshot(DEAD_AFTER).await.unwrap();
+        let letters = self.partition.obituaries(10).await.unwrap();
+        assert!(!letters.is_empty());
+        let events: BTreeSet<StreamId> = self.events.keys().take(2).copied().collect();
+        self.partition.whereabouts(&events, &names).await.unwrap();
+        let bounds = recent::Bounds {
+            max_age_ms: 60_000,
+            max_bytes: 16_384,
+        };
+        let trimmed = self.partition.trim(bounds).await.unwrap();
+        assert!(trimmed.bytes <= 16_384, "{trimmed:?}");
+    }
+
     /// What is left to an operator and to a peer.
     async fn operate(&mut self) {
         for letter in self.partition.dead_letters(None, 3).await.unwrap() {
@@ -258,9 +307,6 @@ impl Recorder {
         }
         self.partition.audit(&self.many).await.unwrap();
         self.store.remove_subscription(&id(GONE)).await.unwrap();
-        let names: Vec<&str> = self.many.iter().map(SubscriptionId::as_str).take(200).collect();
-        self.partition.census(&names).await.unwrap();
-        self.partition.snapshot(DEAD_AFTER).await.unwrap();
     }
 
     /// Fails where a script was never called. Their hashes come from a second server that loads them.
@@ -290,6 +336,8 @@ async fn record() -> Recording {
     recorder.park_for_one().await;
     recorder.settle_for_many().await;
     recorder.drain().await;
+    recorder.keep_limits().await;
+    recorder.look().await;
     recorder.operate().await;
     recorder.check_scripts();
     Recording {

@@ -2,7 +2,7 @@
 //! and a server starts on what is left. Every event that was accepted before the cut must still be delivered, the
 //! books must balance and no invariant may be broken, from the first moment on.
 //!
-//! What subscribers received before the crash counts; what was sent but not written down is sent again.
+//! What subscribers received, or workers wrote to a file of theirs, before the crash counts; what was sent but not written down is sent again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ struct Recording {
     events: BTreeMap<StreamId, BTreeSet<String>>,
     /// Events that came back from the dead letters, by their old id.
     renamed: BTreeMap<StreamId, StreamId>,
-    /// Each delivery that a subscriber had once so many bytes were written.
+    /// Each delivery that a subscriber or a worker's file had once so many bytes were written.
     received: BTreeMap<(StreamId, String), usize>,
     subscriptions: BTreeMap<String, bool>,
     taken: BTreeMap<&'static str, u32>,
@@ -54,10 +54,10 @@ async fn record(seed: u64) -> Recording {
         if redis.aof().boundaries().len() > COMMANDS {
             break;
         }
-        // A step notes what is received before it writes.
+        // A step notes what is received, or in a file, before it writes.
         let written = redis.written();
         world.step().await;
-        for delivery in &world.received {
+        for delivery in world.received.union(&world.written) {
             received.entry(delivery.clone()).or_insert(written);
         }
         let gone = events
