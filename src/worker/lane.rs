@@ -182,14 +182,14 @@ pub struct Admitted {
 /// Processes an event. Should that panic, the event itself is the likely cause: it becomes a dead letter, to be
 /// replayed once that is mended.
 async fn process(lane: &Arc<Lane>, entry: Entry, guard: Guard) {
-    let (stream, id) = (Stream::Events, entry.id);
-    if AssertUnwindSafe(direct::process(lane, entry.clone(), guard))
+    let (id, times, frame) = (entry.id, entry.times, Arc::new(entry.frame()));
+    if AssertUnwindSafe(direct::process(lane, id, times, Arc::clone(&frame), guard))
         .catch_unwind()
         .await
         .is_err()
-        && let Some(guard) = lane.in_flight.enter(stream, id, Instant::now())
+        && let Some(guard) = lane.in_flight.enter(Stream::Events, id, Instant::now())
     {
-        let settlement = Settlement::rejected(&entry, "the worker panicked while it processed this event");
+        let settlement = Settlement::rejected(id, frame, "the worker panicked while it processed this event");
         lane.settle(Finished::new(settlement, guard));
     }
 }

@@ -316,7 +316,7 @@ async fn park(store: &Store, partition: usize, subscription: &SubscriptionId, co
         .iter()
         .map(|entry| Settlement {
             id: entry.id,
-            body: frame.encode(),
+            frame: Arc::new(frame.clone()),
             rejected: None,
             alone: false,
             outcomes: vec![Outcome {

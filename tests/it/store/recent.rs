@@ -1,6 +1,7 @@
 //! What is remembered of settled events and of their sources, and that remembering costs no delivery.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use holdfast::store::drain::Answered;
 use holdfast::store::events::Stream;
@@ -48,7 +49,7 @@ impl Bench {
         let event: String = self.raw(&["XADD", &key, event, "event", "{}", "source", source]).await;
         for entry in self.read("w1", Stream::Events).await {
             let settlement = Settlement {
-                body: entry.frame().encode(),
+                frame: Arc::new(entry.frame()),
                 ..settlement(event.parse().unwrap(), vec![outcome("a", Verdict::Delivered, NOW)])
             };
             self.settle("w1", &[settlement]).await;

@@ -1,5 +1,6 @@
 //! Limits of subscriptions: the oldest beyond them leave the queue, once, and everything else stays as it was.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast::domain::ids::{Member, StreamId};
@@ -298,7 +299,7 @@ async fn large_events_are_offered_a_few_at_a_time() {
         let event = bench.publish("small").await;
         bench.read("w1", Stream::Events).await;
         let mut parked = settlement(event, vec![outcome("a", Verdict::Behind, NOW)]);
-        parked.body = super::frame(&big).encode();
+        parked.frame = Arc::new(super::frame(&big));
         bench.settle("w1", &[parked]).await;
     }
     let mut left = 12;
@@ -373,7 +374,7 @@ async fn what_a_queue_weighs_is_estimated_from_a_few() {
         let event = bench.publish("small").await;
         bench.read("w1", Stream::Events).await;
         let mut parked = settlement(event, vec![outcome("a", Verdict::Behind, NOW)]);
-        parked.body = super::frame(&"x".repeat(size)).encode();
+        parked.frame = Arc::new(super::frame(&"x".repeat(size)));
         bench.settle("w1", &[parked]).await;
     }
     let frame = u64::try_from(super::frame("").encode().len()).unwrap();
