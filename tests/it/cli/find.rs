@@ -54,7 +54,7 @@ async fn an_event_is_followed_from_the_stream_to_its_subscriber() {
         "parked",
         "bmc-7",
         &id,
-        "is unavailable since",
+        "has been unavailable since",
         "refused",
         "1 attempt, next in ",
     ] {
