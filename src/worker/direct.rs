@@ -78,7 +78,7 @@ async fn deliver_all(lane: &Arc<Lane>, mut settlement: Settlement, guard: Guard)
     let mut deliveries: FuturesUnordered<_> = matches
         .iter()
         .filter_map(|found| Some((found, catalog.get(&found.subscription.id)?)))
-        .map(|(found, subscriber)| deliver(lane, (id, guard.since), &message, found, subscriber))
+        .map(|(found, subscriber)| deliver(lane, (id, &guard), &message, found, subscriber))
         .collect();
     let mut failing = Vec::new();
     while let Some(delivered) = deliveries.next().await {
@@ -98,7 +98,7 @@ async fn deliver_all(lane: &Arc<Lane>, mut settlement: Settlement, guard: Guard)
 /// somebody else answers for it.
 async fn deliver(
     lane: &Lane,
-    (event, since): (StreamId, Instant),
+    (event, guard): (StreamId, &Guard),
     message: &Message,
     found: &Match,
     subscriber: &Subscriber,
@@ -110,18 +110,19 @@ async fn deliver(
     }
     let patience = lane.pod.config.delivery.direct_wait.0;
     let started = Instant::now();
-    let Some(_slot) = subscriber.slots.take(patience).await else {
+    let Some(mut slot) = subscriber.slots.take(guard.room(), patience, &lane.commons()).await else {
         return Some((unsent(id, Verdict::WaitedTooLong), None));
     };
     let body = payload::render(message, &found.records, subscription.context.as_deref());
+    slot.carries(body.len());
     let left = patience.saturating_sub(started.elapsed());
-    let Some(_share) = lane.pod.slots.take(body.len(), left).await else {
+    let Some(_share) = lane.pod.slots.take(body.len(), slot.is_first(), left).await else {
         return Some((unsent(id, Verdict::WaitedTooLong), None));
     };
     if lane.behind.contains(id) {
         return Some((unsent(id, Verdict::Behind), None));
     }
-    if !lane.still_owns(Stream::Events, event, since).await {
+    if !lane.still_owns(Stream::Events, event, guard.since).await {
         return None;
     }
     let delivery = DeliveryId {

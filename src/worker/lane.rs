@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::behind::Behind;
+use super::commons::Commons;
 use super::direct;
 use super::drain;
 use super::in_flight::{Guard, InFlight};
@@ -135,6 +136,15 @@ impl Lane {
         let bytes: usize = entry.fields.iter().map(|(_, value)| value.len()).sum();
         let shares = bytes.div_ceil(8 << 10).clamp(1, self.pod.config.worker.max_events);
         u32::try_from(shares).unwrap_or(u32::MAX)
+    }
+
+    /// What all subscribers share.
+    pub(super) fn commons(&self) -> Commons<'_> {
+        Commons {
+            pod: &self.pod.slots,
+            room: &self.events,
+            most_room: self.pod.config.worker.max_events,
+        }
     }
 
     /// Asks for a sweep: a reply may have been lost.

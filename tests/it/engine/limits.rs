@@ -62,7 +62,7 @@ impl Deployment {
     }
 
     /// The sum over all pods of a counter.
-    async fn counted(&self, sample: &str) -> f64 {
+    pub(super) async fn counted(&self, sample: &str) -> f64 {
         let mut sum = 0.0;
         for pod in &self.pods {
             let log = pod.stderr();
