@@ -17,7 +17,7 @@ pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Response {
 /// Nothing is at this path.
 pub(super) async fn unknown_path(uri: Uri) -> Response {
     let message = format!(
-        "there is nothing at {}; events are sent to /events/<source>",
+        "there is nothing at {}; POST events to /events/<source> (the page for people is at the admin port)",
         uri.path()
     );
     error(StatusCode::NOT_FOUND, "not_found", &message)

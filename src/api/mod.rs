@@ -87,7 +87,8 @@ pub async fn start(
     tokio::spawn(guard.run(watching.clone()));
     admin.board.attach(Arc::clone(&store), config.worker.dead_after.0);
     admin.health.attach(store, Box::new(silent_for));
-    info!(intake = %intake.addr(), admin = %admin.addr(), "listening");
+    let page = format!("http://{}/", admin.addr());
+    info!(intake = %intake.addr(), admin = %admin.addr(), %page, "listening");
     Ok(Api {
         intake_addr: intake.addr(),
         admin_addr: admin.addr(),

@@ -32,6 +32,7 @@ use crate::store::StoreError;
 /// Delivers Redfish events from data-centre hardware to subscribers and loses none.
 #[derive(Parser)]
 #[command(name = "holdfast", version, max_term_width = 110)]
+#[command(after_help = "New here? `holdfast demo` shows what it does. Something wrong? Ask `holdfast doctor`.")]
 struct Cli {
     /// Settings on top of config/holdfast.toml; the environment wins over both.
     #[arg(long, global = true, value_name = "FILE")]
@@ -43,6 +44,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// Run the service: take events in and deliver them.
+    #[command(after_help = "Every setting comes from a file or the environment; `holdfast config` shows them all.")]
     Serve,
     /// Look whether all is well, and say what to do about what is not.
     Doctor(Json),

@@ -137,7 +137,7 @@ pub struct Delivery {
     pub timeout: Period,
     /// Requests at once to one subscriber from one pod.
     pub max_in_flight: u32,
-    /// Requests at once from one pod, all subscribers together.
+    /// Requests at once from one pod, all subscribers together; the first to each subscriber needs none of them.
     pub pod_max_in_flight: usize,
     /// Bytes of request bodies at once in one pod.
     pub pod_max_bytes: Size,

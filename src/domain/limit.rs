@@ -1,4 +1,7 @@
-//! How many requests one subscriber gets at once: additive increase, multiplicative decrease.
+//! How many requests one subscriber gets at once: additive increase, multiplicative decrease, and no more than its
+//! part of what is scarce.
+
+use std::time::Duration;
 
 /// An in-flight limit that starts at 1, grows by one with every success and is halved on a timeout, so that
 /// a slow subscriber sinks to 1 and a fast one rises to its maximum.
@@ -46,9 +49,87 @@ impl Limit {
     }
 }
 
+/// Something that all subscribers share, of which there is only so much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shared {
+    /// How much is in use.
+    pub used: usize,
+    /// How much there is.
+    pub most: usize,
+}
+
+impl Shared {
+    /// Whether half of it is in use.
+    #[must_use]
+    pub fn is_scarce(self) -> bool {
+        self.used >= self.most.div_ceil(2)
+    }
+
+    /// Whether one of `holders` that holds `held` gets more. The first half goes to whoever comes; the second is
+    /// kept in equal parts for all who hold some. Those who answer give theirs back and get it again; those who
+    /// don't are left with it.
+    #[must_use]
+    pub fn spares(self, held: usize, holders: usize) -> bool {
+        !self.is_scarce() || held < self.most / 2 / holders.max(1)
+    }
+}
+
+/// How much longer an event should wait for a subscriber that has been `silent` for so long with requests under way,
+/// after it `waited` already. Where the room for events is `crowded` and the subscriber has let a tenth of the
+/// patience pass without an answer, no longer: events for others need the room.
+#[must_use]
+pub fn worth_waiting(patience: Duration, waited: Duration, silent: Duration, crowded: bool) -> Duration {
+    let left = patience.saturating_sub(waited);
+    if crowded {
+        left.min((patience / 10).saturating_sub(silent))
+    } else {
+        left
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn however_many_hang_those_who_answer_find_room() {
+        const MOST: usize = 512;
+        for hanging in 1..MOST / 2 {
+            // One healthy subscriber holds one; the others take all they get, one after the other and in turn.
+            for step in [1, 16] {
+                let mut held = vec![0; hanging];
+                let mut used = 1;
+                while let Some(greedy) = (0..hanging).find(|&one| {
+                    held[one] < 16
+                        && held[one] <= held.iter().min().map_or(0, |least| least + step)
+                        && Shared { used, most: MOST }.spares(held[one], hanging + 1)
+                }) {
+                    held[greedy] += 1;
+                    used += 1;
+                }
+                assert!(used < MOST, "{hanging} hanging took all");
+            }
+        }
+    }
+
+    #[test]
+    fn plenty_goes_to_whoever_comes() {
+        let half = |used| Shared { used, most: 100 };
+        assert!(half(49).spares(49, 50));
+        assert!(!half(50).spares(49, 50));
+        assert!(half(50).spares(0, 50) && !half(50).spares(0, 51));
+        assert!(half(99).spares(49, 1), "alone it may have the other half");
+    }
+
+    #[test]
+    fn nobody_waits_for_the_silent_where_it_is_crowded() {
+        let ms = Duration::from_millis;
+        assert_eq!(worth_waiting(ms(1_000), ms(300), ms(300), false), ms(700));
+        assert_eq!(worth_waiting(ms(1_000), ms(300), ms(300), true), ms(0));
+        assert_eq!(worth_waiting(ms(1_000), ms(300), ms(40), true), ms(60));
+        assert_eq!(worth_waiting(ms(1_000), ms(990), ms(40), true), ms(10));
+        assert_eq!(worth_waiting(ms(1_000), ms(1_001), ms(0), false), ms(0));
+    }
 
     #[test]
     fn grows_with_successes_and_sinks_to_one() {

@@ -77,7 +77,7 @@ pub struct Census {
     /// The oldest of them.
     pub oldest: Option<StreamId>,
     /// About as many bytes as their events have, by a few of them; an event that several subscriptions wait for is
-    /// stored once and counts for each of them here.
+    /// stored once and counts for each of them here. 0 where they were not weighed.
     pub parked_bytes: u64,
     /// Attempts of the oldest.
     pub attempts: u32,
@@ -164,15 +164,31 @@ impl Partition {
         })
     }
 
-    /// The state of each of these subscriptions, in their order, with Redis' clock in ms.
+    /// The state of each of these subscriptions, in their order, with Redis' clock in ms; their events are not
+    /// weighed.
     ///
     /// # Errors
     /// When Redis can't be reached.
     pub async fn census(&self, subscriptions: &[&str]) -> Result<(u64, Vec<Census>), StoreError> {
+        self.look_at(subscriptions, "").await
+    }
+
+    /// The same with [`Census::parked_bytes`], which costs Redis more than all else of it together.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn weighed_census(&self, subscriptions: &[&str]) -> Result<(u64, Vec<Census>), StoreError> {
+        self.look_at(subscriptions, "weigh").await
+    }
+
+    async fn look_at(&self, subscriptions: &[&str], how: &str) -> Result<(u64, Vec<Census>), StoreError> {
         let mut clock = 0;
         let mut rows = Vec::with_capacity(subscriptions.len());
         for step in subscriptions.chunks(256) {
-            let args = step.iter().map(|id| Value::from(*id)).collect();
+            let args = std::iter::once(how)
+                .chain(step.iter().copied())
+                .map(Value::from)
+                .collect();
             let (now, found): (u64, Vec<Value>) = self.call("census", &SCRIPTS.census, args).await?;
             clock = now;
             for row in found {
@@ -206,8 +222,8 @@ impl Partition {
 }
 
 impl Store {
-    /// The state of each of these subscriptions, in their order, summed over the partitions, with Redis' clock
-    /// in ms.
+    /// The state of each of these subscriptions, in their order, weighed, summed over the partitions, with Redis'
+    /// clock in ms.
     ///
     /// # Errors
     /// When Redis can't be reached.
@@ -215,7 +231,7 @@ impl Store {
         let mut clock = 0;
         let mut sums = vec![Census::default(); subscriptions.len()];
         for partition in self.partitions() {
-            let (now, rows) = partition.census(subscriptions).await?;
+            let (now, rows) = partition.weighed_census(subscriptions).await?;
             clock = clock.max(now);
             for (sum, row) in sums.iter_mut().zip(rows) {
                 sum.add(row);

@@ -173,12 +173,19 @@ impl Partition {
             number(bounds.max_bytes),
             number(MOST_SOURCES),
         ];
-        let (bytes, entries, sources_dropped) = self.call("trim", &SCRIPTS.trim, args).await?;
-        Ok(Trimmed {
-            bytes,
-            entries,
-            sources_dropped,
-        })
+        let mut dropped = 0;
+        loop {
+            let (bytes, entries, sources, more): (u64, u64, u64, u8) =
+                self.call("trim", &SCRIPTS.trim, args.clone()).await?;
+            dropped += sources;
+            if more == 0 {
+                return Ok(Trimmed {
+                    bytes,
+                    entries,
+                    sources_dropped: dropped,
+                });
+            }
+        }
     }
 
     /// What was noted in the entries after an id (`None`: from the oldest), `most` entries at most, with the id to

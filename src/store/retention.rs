@@ -19,6 +19,8 @@ use crate::domain::retention::Retention;
 
 /// At most this many deliveries in one script call.
 const MOST: i64 = 256;
+/// So many queues are counted in one script call, which takes Redis about a millisecond.
+const QUEUES: usize = 1024;
 /// At most this many lines are written at a time.
 const LINES: i64 = 128;
 /// About as many bytes of bodies are written at a time.
@@ -84,6 +86,19 @@ impl Moved {
 }
 
 impl Partition {
+    /// How many deliveries each of these subscriptions has parked here, in their order.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a queue was replaced by something else.
+    pub async fn held(&self, subscriptions: &[&str]) -> Result<Vec<u64>, StoreError> {
+        let mut held = Vec::with_capacity(subscriptions.len());
+        for step in subscriptions.chunks(QUEUES) {
+            let args = step.iter().map(|id| Value::from(*id)).collect();
+            held.extend(self.call::<Vec<u64>>("held", &SCRIPTS.held, args).await?);
+        }
+        Ok(held)
+    }
+
     /// Makes the oldest beyond the limits dead letters, a bounded number; answers where to go on when there may be
     /// more. `from` is 0 at first.
     ///

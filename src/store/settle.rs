@@ -5,14 +5,14 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fred::types::Value;
 
 use super::error::StoreError;
-use super::events::Entry;
-use super::frame;
+use super::frame::{self, Frame};
 use super::partition::Partition;
 use super::recent::Note;
 use super::scripts::SCRIPTS;
@@ -58,8 +58,8 @@ pub struct Outcome {
 pub struct Settlement {
     /// The event's entry.
     pub id: StreamId,
-    /// The frame to park; only sent where something is parked or rejected.
-    pub body: Bytes,
+    /// The event; only written where something is parked or rejected.
+    pub frame: Arc<Frame>,
     /// Why the event can never be delivered to anybody; it becomes a dead letter.
     pub rejected: Option<String>,
     /// Whether the entry was marked as processed alone.
@@ -89,10 +89,10 @@ pub struct Settled {
 impl Settlement {
     /// An event that can never be delivered to anybody.
     #[must_use]
-    pub fn rejected(entry: &Entry, reason: &str) -> Self {
+    pub fn rejected(id: StreamId, frame: Arc<Frame>, reason: &str) -> Self {
         Self {
-            id: entry.id,
-            body: entry.frame().encode(),
+            id,
+            frame,
             rejected: Some(reason.to_owned()),
             alone: true,
             outcomes: Vec::new(),
@@ -218,11 +218,11 @@ impl Batch {
         self.events += 1;
         self.deliveries += outcomes.len().max(1);
         let body = if settlement.needs_body() {
-            settlement.body.clone()
+            settlement.frame.encode()
         } else {
             Bytes::new()
         };
-        let source = frame::source_of(&settlement.body);
+        let source = frame::name(&settlement.frame.source);
         if !source.is_empty() {
             let arrived = settlement.id.millis;
             match self.sources.get_mut(source.as_ref()) {

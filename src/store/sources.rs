@@ -4,6 +4,8 @@
 //! The time is that of the event's arrival by Redis' clock, its stream id's; one that a producer set by hand counts
 //! as it says, but never as later than now. Events without a source leave no trace here.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use fred::prelude::*;
 
@@ -31,27 +33,38 @@ impl Partition {
     /// # Errors
     /// When Redis can't be reached or the key has the wrong type.
     pub async fn sources(&self) -> Result<Vec<Source>, StoreError> {
-        let mut sources = Vec::new();
-        let mut first = 0;
+        // By time, not by rank: while this reads, sources are heard of again and leave their rank to others, which
+        // a next page by rank would pass over. A time only grows, so whoever was not read yet is still ahead.
+        let (mut last, mut from, mut most) = (HashMap::new(), f64::NEG_INFINITY, PAGE);
         loop {
             let client = self.connection.client();
-            let call = client.zrange(self.keys.sources(), first, first + PAGE - 1, None, false, None, true);
-            let page: Vec<(Bytes, f64)> = measured("ZRANGE", call).await?;
-            let full = i64::try_from(page.len()).is_ok_and(|len| len == PAGE);
-            for (name, score) in page {
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "milliseconds since the epoch fit; a negative one was set by hand and is 0"
-                )]
-                let last_ms = score as u64;
-                let name = String::from_utf8_lossy(&name).into_owned();
-                sources.push(Source { name, last_ms });
-            }
+            let call = client.zrangebyscore(self.keys.sources(), from, f64::INFINITY, true, Some((0, most)));
+            let page: Vec<(Bytes, f64)> = measured("ZRANGEBYSCORE", call).await?;
+            let full = i64::try_from(page.len()).is_ok_and(|len| len == most);
+            let furthest = page.last().map_or(from, |(_, score)| *score);
+            last.extend(page);
             if !full {
-                return Ok(sources);
+                break;
             }
-            first += PAGE;
+            // More were heard of in one millisecond than a page holds.
+            most = if furthest > from { PAGE } else { most * 2 };
+            from = furthest;
         }
+        let mut sources: Vec<Source> = last.into_iter().map(source).collect();
+        sources.sort_by(|a, b| a.last_ms.cmp(&b.last_ms).then_with(|| a.name.cmp(&b.name)));
+        Ok(sources)
+    }
+}
+
+fn source((name, score): (Bytes, f64)) -> Source {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "milliseconds since the epoch fit; a negative one was set by hand and is 0"
+    )]
+    let last_ms = score as u64;
+    Source {
+        name: String::from_utf8_lossy(&name).into_owned(),
+        last_ms,
     }
 }

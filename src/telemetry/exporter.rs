@@ -130,6 +130,7 @@ mod tests {
         m::set_dead_letters(6);
         m::set_ledger("wanted", 7);
         m::set_ledger_imbalance(0);
+        m::set_events_removed(0);
         m::set_redis_memory_ratio(0.5);
         m::set_redis_durability(&Durability {
             append_only: true,

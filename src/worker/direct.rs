@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
@@ -24,23 +23,23 @@ use crate::domain::ids::{DeliveryId, StreamId, SubscriptionId};
 use crate::domain::index::Match;
 use crate::domain::payload;
 use crate::domain::verdict::{Answer, Judgement};
-use crate::store::events::{Entry, Stream};
+use crate::store::events::Stream;
+use crate::store::frame::Frame;
 use crate::store::settle::{Outcome, Settlement, Verdict};
 use crate::telemetry::labels::Path;
 use crate::telemetry::metrics;
 
 /// Processes one event from its entry to its settlement.
-pub(super) async fn process(lane: &Arc<Lane>, entry: Entry, guard: Guard) {
-    let alone = entry.times >= ALONE_FROM;
-    let frame = entry.frame();
+pub(super) async fn process(lane: &Arc<Lane>, id: StreamId, times: u32, frame: Arc<Frame>, guard: Guard) {
+    let alone = times >= ALONE_FROM;
     let mut settlement = Settlement {
-        id: entry.id,
-        body: frame.encode(),
+        id,
+        frame,
         rejected: None,
         alone,
         outcomes: Vec::new(),
     };
-    if entry.times >= POISON_FROM {
+    if times >= POISON_FROM {
         settlement.rejected = Some("its workers died while they processed it alone".to_owned());
         lane.settle(Finished::new(settlement, guard));
         return;
@@ -48,18 +47,18 @@ pub(super) async fn process(lane: &Arc<Lane>, entry: Entry, guard: Guard) {
     if alone {
         let _exclusive = lane.pod.alone.write().await;
         Box::pin(persist("marking an entry", &lane.partition, || {
-            lane.partition.mark_alone(&lane.pod.name, entry.id)
+            lane.partition.mark_alone(&lane.pod.name, id)
         }))
         .await;
-        deliver_all(lane, frame.event, settlement, guard).await;
+        deliver_all(lane, settlement, guard).await;
     } else {
         let _shared = lane.pod.alone.read().await;
-        deliver_all(lane, frame.event, settlement, guard).await;
+        deliver_all(lane, settlement, guard).await;
     }
 }
 
-async fn deliver_all(lane: &Arc<Lane>, event: Bytes, mut settlement: Settlement, guard: Guard) {
-    let message = match Message::parse(event) {
+async fn deliver_all(lane: &Arc<Lane>, mut settlement: Settlement, guard: Guard) {
+    let message = match Message::parse(settlement.frame.event.clone()) {
         Ok(message) => message,
         Err(error) => {
             settlement.rejected = Some(error.to_string());
@@ -79,7 +78,7 @@ async fn deliver_all(lane: &Arc<Lane>, event: Bytes, mut settlement: Settlement,
     let mut deliveries: FuturesUnordered<_> = matches
         .iter()
         .filter_map(|found| Some((found, catalog.get(&found.subscription.id)?)))
-        .map(|(found, subscriber)| deliver(lane, (id, guard.since), &message, found, subscriber))
+        .map(|(found, subscriber)| deliver(lane, (id, &guard), &message, found, subscriber))
         .collect();
     let mut failing = Vec::new();
     while let Some(delivered) = deliveries.next().await {
@@ -99,7 +98,7 @@ async fn deliver_all(lane: &Arc<Lane>, event: Bytes, mut settlement: Settlement,
 /// somebody else answers for it.
 async fn deliver(
     lane: &Lane,
-    (event, since): (StreamId, Instant),
+    (event, guard): (StreamId, &Guard),
     message: &Message,
     found: &Match,
     subscriber: &Subscriber,
@@ -111,18 +110,19 @@ async fn deliver(
     }
     let patience = lane.pod.config.delivery.direct_wait.0;
     let started = Instant::now();
-    let Some(_slot) = subscriber.slots.take(patience).await else {
+    let Some(mut slot) = subscriber.slots.take(guard.room(), patience, &lane.commons()).await else {
         return Some((unsent(id, Verdict::WaitedTooLong), None));
     };
     let body = payload::render(message, &found.records, subscription.context.as_deref());
+    slot.carries(body.len());
     let left = patience.saturating_sub(started.elapsed());
-    let Some(_share) = lane.pod.slots.take(body.len(), left).await else {
+    let Some(_share) = lane.pod.slots.take(body.len(), slot.is_first(), left).await else {
         return Some((unsent(id, Verdict::WaitedTooLong), None));
     };
     if lane.behind.contains(id) {
         return Some((unsent(id, Verdict::Behind), None));
     }
-    if !lane.still_owns(Stream::Events, event, since).await {
+    if !lane.still_owns(Stream::Events, event, guard.since).await {
         return None;
     }
     let delivery = DeliveryId {

@@ -35,6 +35,12 @@ impl Guard {
         guard.room = Some(room);
         guard
     }
+
+    /// How much room it keeps.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+    }
 }
 
 impl InFlight {

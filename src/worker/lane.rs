@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::behind::Behind;
+use super::commons::Commons;
 use super::direct;
 use super::drain;
 use super::in_flight::{Guard, InFlight};
@@ -137,6 +138,15 @@ impl Lane {
         u32::try_from(shares).unwrap_or(u32::MAX)
     }
 
+    /// What all subscribers share.
+    pub(super) fn commons(&self) -> Commons<'_> {
+        Commons {
+            pod: &self.pod.slots,
+            room: &self.events,
+            most_room: self.pod.config.worker.max_events,
+        }
+    }
+
     /// Asks for a sweep: a reply may have been lost.
     pub(super) fn sweep_soon(&self) {
         self.trouble.notify_one();
@@ -182,14 +192,14 @@ pub struct Admitted {
 /// Processes an event. Should that panic, the event itself is the likely cause: it becomes a dead letter, to be
 /// replayed once that is mended.
 async fn process(lane: &Arc<Lane>, entry: Entry, guard: Guard) {
-    let (stream, id) = (Stream::Events, entry.id);
-    if AssertUnwindSafe(direct::process(lane, entry.clone(), guard))
+    let (id, times, frame) = (entry.id, entry.times, Arc::new(entry.frame()));
+    if AssertUnwindSafe(direct::process(lane, id, times, Arc::clone(&frame), guard))
         .catch_unwind()
         .await
         .is_err()
-        && let Some(guard) = lane.in_flight.enter(stream, id, Instant::now())
+        && let Some(guard) = lane.in_flight.enter(Stream::Events, id, Instant::now())
     {
-        let settlement = Settlement::rejected(&entry, "the worker panicked while it processed this event");
+        let settlement = Settlement::rejected(id, frame, "the worker panicked while it processed this event");
         lane.settle(Finished::new(settlement, guard));
     }
 }

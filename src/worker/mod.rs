@@ -6,6 +6,7 @@ mod attempt;
 pub mod audit;
 pub mod behind;
 pub mod catalog;
+pub mod commons;
 mod direct;
 mod drain;
 mod ends;

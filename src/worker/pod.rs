@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::catalog::{Catalog, Subscriber};
+use super::commons::PodSlots;
 use super::sender::Sender;
-use super::slots::PodSlots;
 use super::unwanted::Unwanted;
 use crate::config::Config;
 use crate::domain::ids::SubscriptionId;

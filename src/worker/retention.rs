@@ -129,8 +129,8 @@ impl Keeper {
         let partitions = self.pod.store.partitions();
         let mut held = vec![vec![0; partitions.len()]; limited.len()];
         for (at, partition) in partitions.iter().enumerate() {
-            match partition.census(&names).await {
-                Ok((_, rows)) => rows.iter().zip(&mut held).for_each(|(row, held)| held[at] = row.parked),
+            match partition.held(&names).await {
+                Ok(counts) => counts.iter().zip(&mut held).for_each(|(count, held)| held[at] = *count),
                 Err(error) => failed[at] = Some(error),
             }
         }

@@ -1,21 +1,26 @@
-//! Slots: bounds on how many requests run at once, for each subscriber and for the pod.
+//! Slots: how many requests to one subscriber run at once.
 //!
-//! At a bound a direct delivery waits for a while and is parked after that; it is never given up. A
-//! subscriber that hangs sinks to one slot, so it can't starve the others.
+//! At its limit, or where it holds its part of what is scarce in the pod, a direct delivery waits for an answer to
+//! another one and is parked when none comes; it is never given up. So a subscriber that hangs starves nobody, not
+//! even before its first deadline has passed.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
-use crate::domain::limit::Limit;
+use super::commons::{Commons, Held};
+use crate::domain::limit::{Limit, worth_waiting};
 
 /// The slots of one subscriber in this pod.
 #[derive(Debug)]
 pub struct SubscriberSlots {
     free: Arc<Semaphore>,
     state: Mutex<State>,
+    /// A slot was given back: one that waits for its part of what is shared looks again.
+    freed: Notify,
     /// Somebody waited in vain since the last success: who comes now needn't wait for nothing.
     stuck: AtomicBool,
 }
@@ -27,6 +32,10 @@ struct State {
     issued: u32,
     /// Taken slots that are to vanish when they are given back, since the limit sank.
     surplus: u32,
+    /// What its requests hold of what all subscribers share.
+    held: Held,
+    /// When a request ended last, or was begun with no other under way.
+    heard: Instant,
 }
 
 /// One taken slot of a subscriber.
@@ -34,6 +43,23 @@ struct State {
 pub struct Slot {
     slots: Arc<SubscriberSlots>,
     permit: Option<OwnedSemaphorePermit>,
+    holds: Held,
+    holders: Arc<AtomicUsize>,
+    first: bool,
+}
+
+impl Slot {
+    /// Whether it was taken while the subscriber had no other.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.first
+    }
+
+    /// The request carries a body of so many bytes.
+    pub fn carries(&mut self, bytes: usize) {
+        self.slots.lock().held.bytes += bytes;
+        self.holds.bytes += bytes;
+    }
 }
 
 impl SubscriberSlots {
@@ -46,30 +72,88 @@ impl SubscriberSlots {
                 limit: Limit::new(most),
                 issued: 1,
                 surplus: 0,
+                held: Held::default(),
+                heard: Instant::now(),
             }),
+            freed: Notify::new(),
             stuck: AtomicBool::new(false),
         })
     }
 
-    /// Waits up to `patience` for a slot; `None` when there was none in time.
-    pub async fn take(self: &Arc<Self>, patience: Duration) -> Option<Slot> {
-        let slot = |permit| Slot {
-            slots: Arc::clone(self),
-            permit: Some(permit),
+    /// Waits up to `patience` for a slot for an event that takes `room` of its lane; `None` when there was none in
+    /// time, or when waiting was not worth the room.
+    pub async fn take(self: &Arc<Self>, room: usize, patience: Duration, commons: &Commons<'_>) -> Option<Slot> {
+        let wait = (Instant::now(), patience, commons);
+        let mut permit = match Arc::clone(&self.free).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => self.wait(wait, Arc::clone(&self.free).acquire_owned()).await?.ok()?,
         };
-        if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
-            return Some(slot(permit));
+        loop {
+            match self.hold(permit, room, commons) {
+                Ok(slot) => return Some(slot),
+                Err(unused) => permit = unused,
+            }
+            self.wait(wait, self.freed.notified()).await?;
         }
+    }
+
+    /// Waits for its turn as long as that is worth the room that the event takes.
+    async fn wait<T>(
+        &self,
+        (since, patience, commons): (Instant, Duration, &Commons<'_>),
+        turn: impl Future<Output = T>,
+    ) -> Option<T> {
         if self.stuck.load(Ordering::Relaxed) {
             return None;
         }
-        match tokio::time::timeout(patience, Arc::clone(&self.free).acquire_owned()).await {
-            Ok(Ok(permit)) => Some(slot(permit)),
-            _ => {
+        tokio::pin!(turn);
+        loop {
+            let waited = since.elapsed();
+            let silent = self.lock().heard.elapsed();
+            let worth = worth_waiting(patience, waited, silent, commons.is_crowded());
+            if worth.is_zero() {
                 self.stuck.store(true, Ordering::Relaxed);
-                None
+                return None;
+            }
+            if let Ok(turn) = tokio::time::timeout(worth, &mut turn).await {
+                return Some(turn);
             }
         }
+    }
+
+    /// Makes a permit a slot, unless the subscriber holds its part already.
+    fn hold(
+        self: &Arc<Self>,
+        permit: OwnedSemaphorePermit,
+        room: usize,
+        commons: &Commons<'_>,
+    ) -> Result<Slot, OwnedSemaphorePermit> {
+        let holders = Arc::clone(commons.holders());
+        let mut state = self.lock();
+        if !commons.spares(state.held) {
+            return Err(permit);
+        }
+        let first = state.held.requests == 0;
+        if first {
+            state.heard = Instant::now();
+            holders.fetch_add(1, Ordering::Relaxed);
+        }
+        state.held.requests += 1;
+        state.held.room += room;
+        drop(state);
+        // There may be enough for the next one, too.
+        self.freed.notify_one();
+        Ok(Slot {
+            slots: Arc::clone(self),
+            permit: Some(permit),
+            holds: Held {
+                requests: 1,
+                bytes: 0,
+                room,
+            },
+            holders,
+            first,
+        })
     }
 
     /// A request was answered in time: one slot more.
@@ -89,7 +173,7 @@ impl SubscriberSlots {
     }
 
     fn adjust(&self, change: impl FnOnce(&mut Limit)) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         change(&mut state.limit);
         let target = state.limit.get();
         let effective = state.issued - state.surplus;
@@ -105,75 +189,29 @@ impl SubscriberSlots {
             state.surplus += effective - target - removed;
         }
     }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut state = self.slots.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.surplus == 0 {
-            return;
+        let mut state = self.slots.lock();
+        state.held.give_back(self.holds);
+        state.heard = Instant::now();
+        if state.held.requests == 0 {
+            self.holders.fetch_sub(1, Ordering::Relaxed);
         }
-        state.surplus -= 1;
-        state.issued -= 1;
-        if let Some(permit) = self.permit.take() {
-            permit.forget();
+        if state.surplus > 0 {
+            state.surplus -= 1;
+            state.issued -= 1;
+            if let Some(permit) = self.permit.take() {
+                permit.forget();
+            }
         }
-    }
-}
-
-/// The slots of the whole pod: requests and bytes of their bodies.
-#[derive(Debug)]
-pub struct PodSlots {
-    requests: Arc<Semaphore>,
-    bytes: Arc<Semaphore>,
-    most_bytes: u32,
-}
-
-/// A request's share of the pod's slots.
-#[derive(Debug)]
-pub struct PodSlot {
-    _request: OwnedSemaphorePermit,
-    _bytes: OwnedSemaphorePermit,
-}
-
-impl PodSlots {
-    /// Slots for so many requests and bytes at once.
-    #[must_use]
-    pub fn new(requests: usize, bytes: u64) -> Self {
-        let most_bytes = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
-        Self {
-            requests: Arc::new(Semaphore::new(requests.clamp(1, Semaphore::MAX_PERMITS))),
-            bytes: Arc::new(Semaphore::new(most_bytes as usize)),
-            most_bytes,
-        }
-    }
-
-    /// Waits up to `patience` for room for a body of `bytes`; `None` when there was none in time.
-    pub async fn take(&self, bytes: usize, patience: Duration) -> Option<PodSlot> {
-        let share = self.share(bytes);
-        let both = async {
-            let request = Arc::clone(&self.requests).acquire_owned().await.ok()?;
-            let bytes = Arc::clone(&self.bytes).acquire_many_owned(share).await.ok()?;
-            Some(PodSlot {
-                _request: request,
-                _bytes: bytes,
-            })
-        };
-        tokio::time::timeout(patience, both).await.ok().flatten()
-    }
-
-    /// Takes room for a body of `bytes` if there is any now.
-    #[must_use]
-    pub fn try_take(&self, bytes: usize) -> Option<PodSlot> {
-        Some(PodSlot {
-            _request: Arc::clone(&self.requests).try_acquire_owned().ok()?,
-            _bytes: Arc::clone(&self.bytes).try_acquire_many_owned(self.share(bytes)).ok()?,
-        })
-    }
-
-    /// A body larger than all there is takes all there is.
-    fn share(&self, bytes: usize) -> u32 {
-        u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, self.most_bytes)
+        drop(state);
+        self.slots.freed.notify_one();
     }
 }
 
@@ -181,53 +219,85 @@ impl PodSlots {
 mod tests {
     use super::*;
 
+    use crate::worker::commons::PodSlots;
+
     const NOW: Duration = Duration::ZERO;
+
+    /// A pod and a lane with room for so much of everything.
+    struct Plenty(PodSlots, Semaphore, usize);
+
+    impl Plenty {
+        fn of(most: usize) -> Self {
+            Self(PodSlots::new(most, 1_000_000), Semaphore::new(most), most)
+        }
+
+        async fn take(&self, slots: &Arc<SubscriberSlots>, patience: Duration) -> Option<Slot> {
+            let (pod, room, most_room) = (&self.0, &self.1, self.2);
+            slots.take(1, patience, &Commons { pod, room, most_room }).await
+        }
+    }
 
     #[tokio::test]
     async fn successes_open_slots_and_timeouts_close_them() {
-        let slots = SubscriberSlots::new(4);
-        let first = slots.take(NOW).await.expect("the first");
-        assert!(slots.take(NOW).await.is_none());
+        let (pod, slots) = (Plenty::of(100), SubscriberSlots::new(4));
+        let first = pod.take(&slots, NOW).await.expect("the first");
+        assert!(pod.take(&slots, NOW).await.is_none());
         slots.succeeded();
         slots.succeeded();
-        let second = slots.take(NOW).await.expect("grown to three");
-        let third = slots.take(NOW).await.expect("grown to three");
-        assert!(slots.take(NOW).await.is_none());
+        let second = pod.take(&slots, NOW).await.expect("grown to three");
+        let third = pod.take(&slots, NOW).await.expect("grown to three");
+        assert!(pod.take(&slots, NOW).await.is_none());
+        assert!(first.is_first() && !second.is_first());
 
         slots.timed_out();
         drop((first, second));
-        assert!(slots.take(NOW).await.is_none(), "sank to one, which is taken");
+        assert!(pod.take(&slots, NOW).await.is_none(), "sank to one, which is taken");
         drop(third);
-        assert!(slots.take(NOW).await.is_some());
+        assert!(pod.take(&slots, NOW).await.is_some_and(|slot| slot.is_first()));
     }
 
     #[tokio::test]
     async fn nobody_waits_behind_a_subscriber_that_is_stuck() {
-        let slots = SubscriberSlots::new(4);
-        let held = slots.take(NOW).await.expect("free");
-        assert!(slots.take(Duration::from_millis(1)).await.is_none());
-        let started = tokio::time::Instant::now();
-        assert!(slots.take(Duration::from_secs(60)).await.is_none());
+        let (pod, slots) = (Plenty::of(100), SubscriberSlots::new(4));
+        let held = pod.take(&slots, NOW).await.expect("free");
+        assert!(pod.take(&slots, Duration::from_millis(1)).await.is_none());
+        let started = Instant::now();
+        assert!(pod.take(&slots, Duration::from_secs(60)).await.is_none());
         assert!(started.elapsed() < Duration::from_secs(30));
         drop(held);
-        assert!(slots.take(NOW).await.is_some(), "a free slot is taken all the same");
-    }
-
-    #[tokio::test]
-    async fn a_body_larger_than_the_pod_takes_all_of_it() {
-        let pod = PodSlots::new(2, 100);
-        let all = pod.take(1_000_000, NOW).await.expect("alone it fits");
-        assert!(pod.try_take(1).is_none());
-        drop(all);
-        assert!(pod.try_take(60).is_some());
+        assert!(
+            pod.take(&slots, NOW).await.is_some(),
+            "a free slot is taken all the same"
+        );
     }
 
     #[tokio::test]
     async fn a_lower_maximum_takes_slots_away() {
-        let slots = SubscriberSlots::new(16);
+        let (pod, slots) = (Plenty::of(100), SubscriberSlots::new(16));
         (0..20).for_each(|_| slots.succeeded());
         slots.set_most(2);
-        let taken = (slots.take(NOW).await, slots.take(NOW).await);
-        assert!(taken.0.is_some() && taken.1.is_some() && slots.take(NOW).await.is_none());
+        let taken = (pod.take(&slots, NOW).await, pod.take(&slots, NOW).await);
+        assert!(taken.0.is_some() && taken.1.is_some() && pod.take(&slots, NOW).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn where_room_is_scarce_its_part_must_come_back_before_it_gets_more() {
+        let (pod, slots) = (Plenty::of(8), SubscriberSlots::new(16));
+        (0..20).for_each(|_| slots.succeeded());
+        let _half = pod.1.acquire_many(4).await.expect("open");
+        let mut held = Vec::new();
+        while held.len() < 4 {
+            held.push(pod.take(&slots, NOW).await.expect("its part"));
+        }
+        let hour = Duration::from_secs(3_600);
+        let (next, ()) = tokio::join!(pod.take(&slots, hour), async {
+            tokio::task::yield_now().await;
+            held.pop();
+        });
+        held.push(next.expect("one was given back"));
+        assert!(pod.take(&slots, NOW).await.is_none(), "it holds its part again");
+        drop(held);
+        assert!(pod.take(&slots, NOW).await.is_some_and(|slot| slot.is_first()));
+        assert_eq!(pod.0.holders(), 0, "nobody holds anything any more");
     }
 }

@@ -10,7 +10,6 @@ use tracing::warn;
 use super::catalog::Catalog;
 use super::lane::Lane;
 use crate::domain::event::Message;
-use crate::store::frame::Frame;
 use crate::store::settle::Settlement;
 
 /// Message ids named in a warning, at most.
@@ -33,7 +32,6 @@ impl Unwanted {
         if !self.is_first(catalog.version.unwrap_or(0)) {
             return;
         }
-        let source = Frame::decode(&settlement.body).map(|frame| frame.source);
         let records = message.records();
         let messages: Vec<&str> = records
             .iter()
@@ -43,7 +41,7 @@ impl Unwanted {
             .collect();
         warn!(
             event = format!("{}.{}", lane.partition.index, settlement.id),
-            source = source.unwrap_or_default().escape_debug().to_string(),
+            source = settlement.frame.source.escape_debug().to_string(),
             records = records.len(),
             messages = format!("{messages:?}"),
             subscriptions = catalog.ids().count(),

@@ -194,9 +194,14 @@ async fn hostile_payloads_get_a_clear_refusal_and_disturb_nothing() {
             400,
             "not UTF-8 at line 1 column",
         ),
-        ("an array", br#"[{"Events":[]}]"#, 400, "an array, not a JSON object"),
+        (
+            "an array",
+            br#"[{"Events":[]}]"#,
+            400,
+            "the message is an array; send one event",
+        ),
         ("a string", br#""event""#, 400, "a string"),
-        ("a form", b"event=1&x=2", 400, "not a JSON object"),
+        ("a form", b"event=1&x=2", 400, "the message is not JSON; send one event"),
         ("Events twice", br#"{"Events":[],"Events":[{}]}"#, 400, "twice"),
         ("UTF-16", b"\xff\xfe{\0}\0", 400, "not UTF-8"),
     ];

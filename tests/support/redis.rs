@@ -68,8 +68,7 @@ impl TestRedis {
             arguments: arguments.iter().map(ToString::to_string).collect(),
             process: None,
         };
-        // A password makes the default user Holdfast's.
-        if least_privilege() && !arguments.contains(&"--requirepass") {
+        if least_privilege() && !server.has_password() {
             server.add_user();
         }
         server.launch();
@@ -147,6 +146,9 @@ impl TestRedis {
 
     /// For Holdfast, with its user.
     pub(crate) fn url(&self) -> String {
+        if self.has_password() {
+            return self.admin_url();
+        }
         format!("redis://{}127.0.0.1:{}", login(), self.port)
     }
 
@@ -183,6 +185,11 @@ impl TestRedis {
             .output()
             .unwrap();
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    /// A password makes the default user Holdfast's.
+    fn has_password(&self) -> bool {
+        self.arguments.iter().any(|argument| argument == "--requirepass")
     }
 
     /// The shipped file with a password, as an operator would use it.

@@ -9,7 +9,7 @@ mod show;
 
 use std::io::Write;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 use self::select::{Filters, LetterId};
 use super::deployment::with_store;
@@ -57,12 +57,13 @@ pub(super) struct Show {
 
 /// Which dead letters: named ones, or all that pass the filters.
 #[derive(Args)]
+#[command(group(ArgGroup::new("which").required(true)))]
 pub(super) struct Which {
     /// Ids, as `list` prints them.
-    #[arg(required_unless_present = "all", conflicts_with_all = ["all", "subscription", "since", "reason"])]
+    #[arg(value_name = "ID", group = "which", conflicts_with_all = ["subscription", "since", "reason"])]
     ids: Vec<LetterId>,
     /// All of them, or all that pass the filters.
-    #[arg(long)]
+    #[arg(long, group = "which")]
     all: bool,
     #[command(flatten)]
     filters: Filters,

@@ -102,7 +102,7 @@ impl Subscribers {
                 ledger.imbalance()
             );
         }
-        println!("\nNothing was lost. Next: `./dev run`, then the README's \"Three more commands\".");
+        println!("\nNothing was lost. Next: `./dev run`, then \"Try it\" in the README.");
         Ok(())
     }
 }

@@ -180,6 +180,10 @@ async fn unknown(store: &Store, kind: &Kind, text: &str, now: u64, out: &mut imp
         "{what}{}: nothing is waiting, parked or dead",
         super::text::plain(text)
     )?;
+    if let Some(hint) = meant(store, kind, text).await? {
+        writeln!(out, "{hint}")?;
+        return Ok(());
+    }
     let Some(since) = since else {
         writeln!(
             out,
@@ -202,6 +206,32 @@ async fn unknown(store: &Store, kind: &Kind, text: &str, now: u64, out: &mut imp
         span(now.saturating_sub(since))
     )?;
     Ok(())
+}
+
+/// What else of that name there is, for whoever copied an id from another listing.
+async fn meant(store: &Store, kind: &Kind, text: &str) -> anyhow::Result<Option<String>> {
+    match kind {
+        Kind::Source => {
+            let Ok(id) = text.parse::<SubscriptionId>() else {
+                return Ok(None);
+            };
+            let known = store.subscription(&id).await?;
+            Ok(known.map(|_| format!("{id} is a subscription; see holdfast subscriptions show {id}")))
+        }
+        Kind::Event(named, id) => {
+            for partition in store.partitions() {
+                let index = partition.index;
+                if named.is_none_or(|named| named == index) && partition.dead_letter(*id).await?.is_some() {
+                    let letter = format!("{index}/{id}");
+                    return Ok(Some(format!(
+                        "{letter} is the id of a dead letter; see holdfast dead-letters show {letter}"
+                    )));
+                }
+            }
+            Ok(None)
+        }
+        Kind::Delivery(_) => Ok(None),
+    }
 }
 
 #[cfg(test)]

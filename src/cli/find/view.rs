@@ -134,7 +134,7 @@ impl Place {
             Waiting {
                 open_since_ms: Some(at),
                 ..
-            } => format!("its subscriber is unavailable since {}", time(*at)),
+            } => format!("its subscriber has been unavailable since {}", time(*at)),
             Waiting { draining: true, .. } => "its queue is being drained".to_owned(),
             _ => "it waits for its turn".to_owned(),
         };
@@ -146,7 +146,12 @@ impl Place {
         if !error.is_empty() {
             why.push_str(&format!(": {}", short_error(error, ERROR_WIDTH)));
         }
-        why.push_str(&format!("; {}", count(u64::from(waiting.attempts), "attempt")));
+        // A probe takes the oldest alone: those behind it need not have been tried themselves.
+        let tried = match waiting.attempts {
+            0 => "not tried itself yet".to_owned(),
+            attempts => count(u64::from(attempts), "attempt"),
+        };
+        why.push_str(&format!("; {tried}"));
         match next {
             Some(0) => why.push_str(", next now"),
             Some(ms) => why.push_str(&format!(", next in {}", span(ms))),

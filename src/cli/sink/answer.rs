@@ -138,9 +138,10 @@ fn text(status: StatusCode, text: String) -> Answer {
 }
 
 fn json(value: &impl serde::Serialize) -> Answer {
-    let Ok(body) = serde_json::to_vec(value) else {
+    let Ok(mut body) = serde_json::to_vec(value) else {
         return empty(StatusCode::INTERNAL_SERVER_ERROR);
     };
+    body.push(b'\n');
     let mut answer = Response::new(Either::Left(Full::new(Bytes::from(body))));
     let kind = HeaderValue::from_static("application/json");
     answer.headers_mut().insert(CONTENT_TYPE, kind);

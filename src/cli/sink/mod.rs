@@ -239,13 +239,13 @@ async fn converse(stream: TcpStream, desk: Arc<Desk>, cut: CancellationToken) {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Address and port to listen on.
-    #[arg(long, default_value = "127.0.0.1:9800")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9800")]
     pub listen: SocketAddr,
     /// ok, slow:250ms, hang, 500 (any status), 429:5, refuse:10s, reset, drip, garbage or random:42; change it with PUT /-/mode.
     #[arg(long, default_value = "ok")]
     pub mode: Mode,
     /// How many of the latest deliveries GET /-/deliveries lists.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub keep: usize,
 }
 
@@ -261,7 +261,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     let sink = Sink::start(options)
         .await
-        .with_context(|| format!("cannot listen on {}; is another sink running?", args.listen))?;
+        .with_context(|| format!("cannot listen on {}; give another address with --listen", args.listen))?;
     let out = &mut std::io::stdout();
     writeln!(
         out,

@@ -120,7 +120,7 @@ fn books(books: &Books, rate: Option<i64>) -> String {
         overflowed => format!(" + {} in files", number(overflowed)),
     };
     format!(
-        "{} wanted + {} replayed = {} delivered{rate} + {} parked + {} dead{overflowed} + {} dropped",
+        "{} wanted + {} replayed = {} delivered{rate} + {} parked + {} dead-lettered{overflowed} + {} dropped",
         number(books.wanted),
         number(books.replayed),
         number(books.delivered),

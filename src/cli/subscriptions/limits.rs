@@ -35,7 +35,13 @@ pub(super) async fn note(
     after: &Subscription,
 ) -> Result<(), StoreError> {
     let (id, limits) = (&after.id, &after.limits);
-    if !limits.is_limited() || before.is_some_and(|before| before.limits == *limits) {
+    if before.is_some_and(|before| before.limits == *limits) {
+        return Ok(());
+    }
+    if !limits.is_limited() {
+        if limits.overflow == Overflow::File {
+            say("--overflow does nothing without --max-parked or --max-age: everything is kept");
+        }
         return Ok(());
     }
     if limits.overflow == Overflow::File && config.limits.overflow_dir.is_none() {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use tokio::time::Instant;
 
 use crate::cli::text::{count, plain, span};
@@ -25,12 +25,13 @@ const SLACK: Duration = Duration::from_secs(5);
 
 /// Arguments of `retry-now`.
 #[derive(Args)]
+#[command(group(ArgGroup::new("who").required(true)))]
 pub(in crate::cli) struct RetryNow {
     /// Ids of the subscriptions.
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "ID", group = "who")]
     ids: Vec<SubscriptionId>,
     /// All that are behind.
-    #[arg(long)]
+    #[arg(long, group = "who")]
     all: bool,
     /// Probe also those whose Retry-After asked to be left alone until later.
     #[arg(long)]
@@ -107,7 +108,7 @@ pub(super) async fn run(store: &Store, config: &Config, args: &RetryNow, out: &m
     }
     if missed > 0 {
         anyhow::bail!(
-            "{missed} of {} not reached; what is parked is kept. Find out why with: holdfast subscriptions test ID",
+            "{missed} of {} not reached; what is parked is kept",
             count(u64::try_from(total).unwrap_or(u64::MAX), "subscription")
         );
     }
@@ -233,7 +234,13 @@ fn tell(out: &mut impl Write, id: &SubscriptionId, outcome: &Outcome, parked: u6
         Outcome::Delivered => ("is back: everything parked was sent".to_owned(), 0),
         Outcome::Draining => (format!("is back: being drained, {left} to go"), 0),
         Outcome::Pending | Outcome::Asked => ("is probed now".to_owned(), 0),
-        Outcome::Failing(error) => (format!("still fails: {}; {left} kept", plain(error)), 1),
+        Outcome::Failing(error) => (
+            format!(
+                "still fails: {}; {left} kept; find out why with: holdfast subscriptions test {id}",
+                plain(error)
+            ),
+            1,
+        ),
         Outcome::Floor(wait) => (
             format!(
                 "is not probed: its Retry-After asked for {} more; --ignore-retry-after probes it all the same",

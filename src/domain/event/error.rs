@@ -27,7 +27,7 @@ pub enum EventError {
         reason: String,
     },
     /// JSON, but something else than an object.
-    #[error("the message is {found}, not a JSON object; send one event or metric report as an object")]
+    #[error("the message is {found}; send one event or metric report as a JSON object")]
     NotAnObject {
         /// What it is instead.
         found: &'static str,

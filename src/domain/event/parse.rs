@@ -76,7 +76,7 @@ fn start_of_object(text: &str) -> Result<usize, EventError> {
         Some(b'0'..=b'9' | b'-') => "a number",
         Some(b't' | b'f') if ["true", "false"].contains(&text[start..].trim_end()) => "a boolean",
         Some(b'n') if text[start..].trim_end() == "null" => "null",
-        _ => "no JSON value",
+        _ => "not JSON",
     };
     Err(EventError::NotAnObject { found })
 }

@@ -141,7 +141,7 @@ fn a_byte_order_mark_is_dropped() {
 #[case("\u{feff} \r\n", EventError::Empty)]
 #[case("[{}]", EventError::NotAnObject { found: "an array" })]
 #[case("null", EventError::NotAnObject { found: "null" })]
-#[case("<event/>", EventError::NotAnObject { found: "no JSON value" })]
+#[case("<event/>", EventError::NotAnObject { found: "not JSON" })]
 #[case("{}\n {}", EventError::TrailingData { line: 2, column: 2 })]
 #[case("{}\0", EventError::TrailingData { line: 1, column: 3 })]
 #[case(r#"{"Events":"x"}"#, EventError::NoRecords)]

@@ -9,6 +9,7 @@ mod memory;
 mod server;
 
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
@@ -147,7 +148,9 @@ impl Attached {
             if start.elapsed() > ATTACH {
                 return Err(StoreError::Embedded {
                     dir: settings.data_dir.clone(),
-                    problem: format!("its owner (process {pid}) runs, but the server does not answer; see redis.log"),
+                    problem: format!(
+                        "its owner (process {pid}) runs, but the server does not answer; see redis.log there"
+                    ),
                 });
             }
             tokio::time::sleep(LOOK).await;
@@ -168,13 +171,21 @@ impl Attached {
     }
 }
 
+/// How the server ended, in words.
+fn how(ended: &std::io::Result<ExitStatus>) -> String {
+    match ended {
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
 /// Restarts the server whenever it ends, until asked to stop it.
 async fn supervise(server: Server, mut process: Process, stopping: CancellationToken) {
     let mut pause = RESTART_FIRST;
     loop {
         let started = Instant::now();
         tokio::select! {
-            ended = process.child.wait() => warn!(?ended, "the embedded Redis server ended; starting it again"),
+            ended = process.child.wait() => warn!(ended = %how(&ended), "the embedded Redis server ended; starting it again"),
             () = stopping.cancelled() => return stop(&server, process).await,
         }
         if started.elapsed() > HEALTHY {

@@ -1,7 +1,7 @@
 -- The state of some subscriptions for metrics and status, read only.
--- In:  ARGV subscriptions, at most 256
+-- In:  ARGV 'weigh' or '', then subscriptions, at most 256
 -- Out: per subscription [parked, oldest member or '', next wake-up in ms or '', its tries or '', circuit fields,
---      bytes of the bodies of a few, how many those are]
+--      bytes of the bodies of a few, how many those are: 0 unless they are to be weighed]
 
 -- Evenly spaced from the oldest to the newest.
 local SAMPLES = 5
@@ -16,10 +16,12 @@ local function sample(s, parked)
 end
 
 local rows = {}
-for i, s in ipairs(ARGV) do
+for i = 2, #ARGV do
+  local s = ARGV[i]
   local oldest, parked = redis.call('ZRANGE', retry(s), 0, 0)[1] or '', redis.call('ZCARD', retry(s))
-  local bytes, samples = sample(s, parked)
-  rows[i] = {
+  local bytes, samples = 0, 0
+  if ARGV[1] == 'weigh' then bytes, samples = sample(s, parked) end
+  rows[i - 1] = {
     parked, oldest, redis.call('ZSCORE', WAKEUPS, s) or '',
     redis.call('HGET', tries(s), oldest) or '', redis.call('HGETALL', circuit(s)),
     bytes, samples,

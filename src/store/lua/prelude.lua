@@ -39,20 +39,23 @@ local function expect(key, kind)
     error('HOLDFAST key ' .. key .. ' is a ' .. is .. ', not a ' .. kind .. ': rename it out of the way')
   end
 end
--- Refuses to begin when the user may not run what a script may come to: a permission that was taken away since
--- the start would else be missed between two writes. Redis 6.2 can't be asked.
+-- Refuses to begin when the user may not run what a script may come to after its first write, reads too: a permission
+-- that was taken away since the start would else be missed between two writes. Redis 6.2 can't be asked.
+local function expect_permission(command, key, ...)
+  if redis.acl_check_cmd(command, key, ...) then return end
+  error('NOPERM the user may not run ' .. command .. ' on ' .. key)
+end
 local function expect_permissions()
   if not redis.acl_check_cmd then return end
-  local needed = {
-    { 'XACK', EVENTS, GROUP, '0' }, { 'XDEL', EVENTS, '0' }, { 'XADD', DEAD, '*', '', '' },
-    { 'ZADD', WAKEUPS, '0', '' }, { 'ZREM', WAKEUPS, '' }, { 'SADD', BEHIND, '' }, { 'SREM', BEHIND, '' },
-    { 'HSET', BODIES, '', '' }, { 'HSETNX', BODIES, '', '' }, { 'HDEL', BODIES, '' }, { 'HINCRBY', LEDGER, '', '0' },
-  }
-  for _, command in ipairs(needed) do
-    if not redis.acl_check_cmd(unpack(command)) then
-      error('NOPERM the user may not run ' .. command[1] .. ' on ' .. command[2])
-    end
-  end
+  expect_permission('XACK', EVENTS, GROUP, '0') expect_permission('XDEL', EVENTS, '0')
+  expect_permission('XPENDING', EVENTS, GROUP) expect_permission('XADD', DEAD, '*', '', '')
+  expect_permission('ZADD', WAKEUPS, '0', '') expect_permission('ZREM', WAKEUPS, '')
+  expect_permission('ZSCORE', REMOVED, '') expect_permission('ZCARD', WAKEUPS)
+  expect_permission('ZRANGE', WAKEUPS, '0', '0') expect_permission('ZRANGEBYSCORE', WAKEUPS, '0', '0')
+  expect_permission('SADD', BEHIND, '') expect_permission('SREM', BEHIND, '') expect_permission('SISMEMBER', BEHIND, '')
+  expect_permission('HSET', BODIES, '', '') expect_permission('HSETNX', BODIES, '', '')
+  expect_permission('HDEL', BODIES, '') expect_permission('HINCRBY', LEDGER, '', '0')
+  expect_permission('HGET', BODIES, '') expect_permission('HMGET', BODIES, '')
 end
 local function expect_partition()
   expect_permissions()

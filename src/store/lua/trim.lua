@@ -1,6 +1,6 @@
 -- Bounds what is kept for looking things up only: settled events by age and bytes, sources by number.
 -- In:  ARGV most ms of age, most bytes (0: none are kept), most sources
--- Out: [bytes that recent takes now, its entries, sources that fell off]
+-- Out: [bytes that recent takes now, its entries, sources that fell off, 1 when there is more to drop]
 -- Keeps: 5, 9 (nothing undelivered is touched). Any number of workers may call it.
 
 local most_age, most_bytes, most_sources = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -24,19 +24,30 @@ local function bytes()
   return math.floor(sum / seen * length)
 end
 
+-- A bounded number of entries: whole nodes of the stream first, then the rest, which is less than one node.
+local MOST = 8192
+local more = 0
+local function cut(how, threshold)
+  if redis.call('XTRIM', RECENT, how, '~', int(threshold), 'LIMIT', MOST) > MOST / 2 then
+    more = 1
+  else
+    redis.call('XTRIM', RECENT, how, int(threshold))
+  end
+end
+
 -- The longest silent fall off.
 local fallen = redis.call('ZREMRANGEBYRANK', SOURCES, 0, int(-1 - most_sources))
 if most_age == 0 or most_bytes == 0 then
   redis.call('UNLINK', RECENT)
-  return { 0, 0, fallen }
+  return { 0, 0, fallen, 0 }
 end
-redis.call('XTRIM', RECENT, 'MINID', int(math.max(0, now - most_age)))
+cut('MINID', math.max(0, now - most_age))
 local takes = bytes()
 -- Entries differ in length: what is too much is cut by number and measured again.
 for _ = 1, 8 do
   local length = redis.call('XLEN', RECENT)
-  if takes <= most_bytes or length == 0 then break end
-  redis.call('XTRIM', RECENT, 'MAXLEN', int(math.floor(length * most_bytes / takes * 0.95)))
+  if more == 1 or takes <= most_bytes or length == 0 then break end
+  cut('MAXLEN', math.floor(length * most_bytes / takes * 0.95))
   takes = bytes()
 end
-return { takes, redis.call('XLEN', RECENT), fallen }
+return { takes, redis.call('XLEN', RECENT), fallen, more }

@@ -30,7 +30,7 @@ impl Drain {
         while self.posts.len() < at_once {
             let Some(next) = self.ready.front() else { return };
             let bytes = next.body.as_ref().map_or(0, Bytes::len);
-            let share = self.lane.pod.slots.try_take(bytes);
+            let share = self.lane.pod.slots.try_take(bytes, self.posts.len());
             if share.is_none() && !self.posts.is_empty() {
                 return;
             }

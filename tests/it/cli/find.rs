@@ -54,7 +54,7 @@ async fn an_event_is_followed_from_the_stream_to_its_subscriber() {
         "parked",
         "bmc-7",
         &id,
-        "is unavailable since",
+        "has been unavailable since",
         "refused",
         "1 attempt, next in ",
     ] {
@@ -70,11 +70,13 @@ async fn an_event_is_followed_from_the_stream_to_its_subscriber() {
     assert_eq!(places(&cli, &dead), of("dead"));
     let letter = cli.json(&["find", &dead, "--json"])[0]["places"][0]["dead_letter"].clone();
     let text = cli.run(&["find", &dead]).ok();
-    assert!(
-        text.contains("attempts used up") && text.contains(letter.as_str().unwrap()),
-        "{text}"
-    );
-    cli.run(&["dead-letters", "show", letter.as_str().unwrap()]).ok();
+    let letter = letter.as_str().unwrap();
+    assert!(text.contains("attempts used up") && text.contains(letter), "{text}");
+    for (other, words) in [(letter, "dead-letters show"), (id.as_str(), "is a subscription")] {
+        let text = cli.run(&["find", other]).ok();
+        assert!(text.contains(words) && text.contains(other), "{text}");
+    }
+    cli.run(&["dead-letters", "show", letter]).ok();
 
     let unreadable = publish();
     settle(&store, &id, Verdict::Delivered, Some("the message is not JSON")).await;

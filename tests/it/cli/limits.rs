@@ -39,6 +39,13 @@ fn limits_are_set_shown_and_cleared() {
             .ok()
             .contains("everything (no limit)")
     );
+    let pointless = cli.run(&["subscriptions", "update", &id, "--overflow=file"]);
+    assert!(
+        pointless.err.contains("does nothing without --max-parked"),
+        "{}",
+        pointless.err
+    );
+    cli.run(&["subscriptions", "update", &id, "--clear=limits"]).ok();
     let stored = redis.cli(&["HGET", "holdfast:subscriptions", &id]);
     assert!(
         !stored.contains("limits"),

@@ -33,6 +33,26 @@ fn a_redis_that_is_away_is_told_at_once() {
 }
 
 #[test]
+fn a_verb_that_acts_on_named_ones_or_on_all_says_so() {
+    let cli = Cli {
+        dir: tempfile::tempdir().unwrap(),
+        url: "redis://127.0.0.1:1".to_owned(),
+    };
+    for verb in [
+        ["subscriptions", "retry-now"],
+        ["dead-letters", "replay"],
+        ["dead-letters", "purge"],
+    ] {
+        let ran = cli.run(&verb);
+        assert_eq!(ran.code, Some(2), "{}", ran.err);
+        assert!(ran.err.contains("<ID|--all>"), "{}", ran.err);
+        let ran = cli.run(&[verb[0], verb[1], "1-1", "--all"]);
+        assert_eq!(ran.code, Some(2), "{}", ran.err);
+        assert!(ran.err.contains("cannot be used with '--all'"), "{}", ran.err);
+    }
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let redis = TestRedis::start();
     let cli = Cli::of(&redis);

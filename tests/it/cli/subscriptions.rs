@@ -91,6 +91,15 @@ fn a_subscription_lives_on_a_redis_of_its_own() {
 #[test]
 fn a_subscription_lives_on_the_embedded_redis() {
     let cli = Cli::embedded();
+    let first = cli.run(&["status"]);
+    let note = format!("note: {} did not exist", cli.path().join("data").display());
+    assert!(
+        first.err.contains(&note),
+        "an empty deployment looks like a lost one: {}",
+        first.err
+    );
+    let second = cli.run(&["status"]);
+    assert!(!second.err.contains("note:"), "{}", second.err);
     round_trip(&cli);
     // Each verb had a server of its own: the data outlived them, and none is left running.
     let id = cli.add(&["http://127.0.0.1:9/", "--suspended"]);

@@ -1,5 +1,6 @@
 //! What a worker would do, through the library's store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast::config;
@@ -38,7 +39,7 @@ pub(super) async fn settle(
         .iter()
         .map(|entry| Settlement {
             id: entry.id,
-            body: entry.frame().encode(),
+            frame: Arc::new(entry.frame()),
             rejected: rejected.map(str::to_owned),
             alone: false,
             outcomes: match rejected {

@@ -1,5 +1,8 @@
 //! The direct path: healthy subscribers get every event once, at once, and nobody waits for a slow one.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use holdfast::cli::sink::Mode;
 use holdfast::domain::terms::EventType;
 
@@ -90,4 +93,60 @@ async fn requests_at_once_rise_to_the_limit_and_never_beyond() {
     deployment.settled().await;
     assert_eq!(deployment.expect_all(&id, &subscriber.accepted()), 0);
     assert!(subscriber.seen().iter().all(|request| request.in_flight <= 3));
+}
+
+/// The room of every bound is so small that those who hang would take all of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_hang_the_healthy_one_gets_every_event_at_once() {
+    const HANGING: usize = 60;
+    let settings = [
+        ("HOLDFAST_DELIVERY__TIMEOUT", "10m"),
+        ("HOLDFAST_DELIVERY__DIRECT_WAIT", "20s"),
+        ("HOLDFAST_DELIVERY__POD_MAX_IN_FLIGHT", "128"),
+        ("HOLDFAST_WORKER__MAX_EVENTS", "128"),
+    ];
+    let deployment = Deployment::start(1, &settings).await;
+    let hangs = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&hangs);
+    let hanging = Subscriber::start(move |_| match now.load(Ordering::Relaxed) {
+        true => Reply::Hold,
+        false => Reply::Status(200),
+    })
+    .await;
+    let healthy = Deployment::sink(Mode::Ok).await;
+    let well = deployment.subscribe(&healthy.url("/events"), |_| {}).await;
+    let mut ill = Vec::new();
+    for _ in 0..HANGING {
+        ill.push(deployment.subscribe(&hanging.url(), |_| {}).await);
+    }
+    // All answer at first, so that each may have as many requests at once as it ever may.
+    for count in 1..=20 {
+        deployment.publish(1).await;
+        deployment.settled().await;
+        assert_eq!(healthy.counts().distinct, count);
+    }
+    hangs.store(true, Ordering::Relaxed);
+    for count in 21..=2_020 {
+        deployment.publish(1).await;
+        if count % 5 == 0 {
+            wait_until("the healthy one has them", SOON, async || {
+                healthy.counts().distinct == count
+            })
+            .await;
+        }
+    }
+    assert!(hanging.in_flight() >= HANGING);
+    assert_eq!(deployment.census(&well).await.parked, 0);
+    let retried = "holdfast_end_to_end_latency_seconds_count{path=\"retry\"}";
+    assert_eq!(
+        deployment.counted(retried).await,
+        0.0,
+        "none of it was parked meanwhile"
+    );
+    hanging.open();
+    deployment.settled().await;
+    assert_eq!(deployment.expect_all_at(&well, &healthy), 0);
+    for id in &ill {
+        assert_eq!(deployment.expect_all(id, &hanging.accepted()), 0);
+    }
 }

@@ -62,7 +62,7 @@ impl Deployment {
     }
 
     /// The sum over all pods of a counter.
-    async fn counted(&self, sample: &str) -> f64 {
+    pub(super) async fn counted(&self, sample: &str) -> f64 {
         let mut sum = 0.0;
         for pod in &self.pods {
             let log = pod.stderr();
@@ -316,7 +316,7 @@ async fn park(store: &Store, partition: usize, subscription: &SubscriptionId, co
         .iter()
         .map(|entry| Settlement {
             id: entry.id,
-            body: frame.encode(),
+            frame: Arc::new(frame.clone()),
             rejected: None,
             alone: false,
             outcomes: vec![Outcome {

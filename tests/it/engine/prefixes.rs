@@ -94,7 +94,7 @@ fn settlement(id: StreamId, critical: bool, outcomes: Vec<(SubscriptionId, Verdi
     };
     Settlement {
         id,
-        body: body(critical).encode(),
+        frame: Arc::new(body(critical)),
         rejected: None,
         alone: false,
         outcomes: outcomes.into_iter().map(outcome).collect(),
@@ -278,7 +278,8 @@ impl Recorder {
     /// What is only looked at, and what is kept for that alone.
     async fn look(&self) {
         let names: Vec<&str> = self.many.iter().map(SubscriptionId::as_str).take(200).collect();
-        self.partition.census(&names).await.unwrap();
+        self.partition.weighed_census(&names).await.unwrap();
+        self.partition.held(&names).await.unwrap();
         self.partition.snapshot(DEAD_AFTER).await.unwrap();
         let letters = self.partition.obituaries(10).await.unwrap();
         assert!(!letters.is_empty());

@@ -1,5 +1,7 @@
 //! Dead letters: replaying one puts it back exactly once, unchanged; purging is for good.
 
+use std::sync::Arc;
+
 use holdfast::domain::ids::{Member, StreamId};
 use holdfast::store::dead_letters::Replayed;
 use holdfast::store::events::Stream;
@@ -28,7 +30,10 @@ async fn a_delivery_is_replayed_once_and_sent_as_it_was() {
     let redelivery = bench.take("w1").await;
     let parked = due(bench.fetch(&redelivery, &[]).await);
     assert_eq!(parked[0].member, members[0]);
-    assert_eq!(parked[0].body, Some(settlement(members[0].0, Vec::new()).body));
+    assert_eq!(
+        parked[0].body,
+        Some(settlement(members[0].0, Vec::new()).frame.encode())
+    );
     assert_eq!(parked[0].attempts, 0, "it starts anew");
 }
 
@@ -74,7 +79,7 @@ async fn a_rejected_event_goes_back_to_the_stream_byte_for_byte() {
     let entry = bench.read("w1", Stream::Events).await.remove(0);
     let rejected = Settlement {
         rejected: Some("not JSON".to_owned()),
-        body: entry.frame().encode(),
+        frame: Arc::new(entry.frame()),
         ..settlement(event, Vec::new())
     };
     bench.settle("w1", &[rejected]).await;

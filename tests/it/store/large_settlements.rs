@@ -110,7 +110,7 @@ async fn a_body_is_kept_once_and_goes_with_its_last_holder() {
         };
         bench.read("w1", Stream::Redeliveries).await;
         let parked = due(bench.fetch(&redelivery, &[]).await);
-        assert_eq!(parked[0].body, Some(settlement(event, Vec::new()).body));
+        assert_eq!(parked[0].body, Some(settlement(event, Vec::new()).frame.encode()));
         bench.partition.delivered(&redelivery, &[Member(event)]).await.unwrap();
         bench.partition.finish(&redelivery).await.unwrap();
     }

@@ -11,6 +11,7 @@ use holdfast::store::workers::Claim;
 use rstest::rstest;
 
 use super::{Bench, LONG, NOW, due, failure, id, names, outcome, settlement};
+use crate::support::TestRedis;
 
 fn subscription(id: SubscriptionId) -> Subscription {
     let destination = "http://127.0.0.1:9/".parse().unwrap();
@@ -259,4 +260,45 @@ async fn a_total_that_a_hand_spoilt_stops_nothing() {
     let redelivery = bench.take("w1").await;
     bench.partition.delivered(&redelivery, &members).await.unwrap();
     assert_eq!(bench.partition.finish(&redelivery).await.unwrap(), Finished::Done);
+}
+
+#[rstest]
+#[case("hget")]
+#[case("hmget")]
+#[case("sismember")]
+#[case("xpending")]
+#[case("zcard")]
+#[case("zrange")]
+#[case("zrangebyscore")]
+#[case("zscore")]
+#[tokio::test]
+async fn a_permission_to_read_that_is_taken_away_loses_nothing(#[case] command: &str) {
+    let bench = Bench::start().await;
+    if bench.redis.cli(&["EVAL", "return redis.acl_check_cmd and 1 or 0", "0"]) == "0" {
+        eprintln!("SKIPPED: this Redis can't be asked what a user may do");
+        return;
+    }
+    let event = bench.publish("one").await;
+    bench.read("w1", Stream::Events).await;
+    let unavailable = |subscription| outcome(subscription, Verdict::Unavailable, NOW);
+    let settlement = settlement(event, ["a", "b", "c"].map(unavailable).to_vec());
+    bench
+        .redis
+        .cli(&["ACL", "SETUSER", TestRedis::user(), &format!("-{command}")]);
+    let forbidden = bench
+        .partition
+        .settle("w1", super::LIMITS, std::slice::from_ref(&settlement));
+    let error = forbidden.await.unwrap_err().to_string();
+    bench
+        .redis
+        .cli(&["ACL", "SETUSER", TestRedis::user(), &format!("+{command}")]);
+    assert!(
+        error.contains(&format!("may not run {}", command.to_uppercase())),
+        "{error}"
+    );
+    assert!(bench.partition.owns(Stream::Events, event, "w1").await.unwrap());
+    assert_eq!(bench.settle("w1", &[settlement]).await.won, [true]);
+    for subscription in ["a", "b", "c"] {
+        assert_eq!(bench.queue(subscription).await.len(), 1);
+    }
 }

@@ -227,7 +227,7 @@ fn outcome(subscription: &str, verdict: Verdict, wait: Duration) -> Outcome {
 fn settlement(id: StreamId, outcomes: Vec<Outcome>) -> Settlement {
     Settlement {
         id,
-        body: frame(&format!("event {id}")).encode(),
+        frame: Arc::new(frame(&format!("event {id}"))),
         rejected: None,
         alone: false,
         outcomes,

@@ -1,6 +1,7 @@
 //! What is remembered of settled events and of their sources, and that remembering costs no delivery.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use holdfast::store::drain::Answered;
 use holdfast::store::events::Stream;
@@ -49,7 +50,7 @@ impl Bench {
         let event: String = self.raw(&["XADD", &key, event, "event", "{}", "source", source]).await;
         for entry in self.read("w1", Stream::Events).await {
             let settlement = Settlement {
-                body: entry.frame().encode(),
+                frame: Arc::new(entry.frame()),
                 ..settlement(event.parse().unwrap(), vec![outcome("a", Verdict::Delivered, NOW)])
             };
             self.settle("w1", &[settlement]).await;
@@ -308,4 +309,45 @@ async fn of_too_many_sources_the_longest_silent_fall_off() {
     let sources = bench.partition.sources().await.unwrap();
     assert_eq!((sources.len(), sources[0].name.as_str()), (100_000, "bmc-8"));
     assert_eq!(bench.partition.trim(PLENTY).await.unwrap().sources_dropped, 0);
+}
+
+#[tokio::test]
+async fn much_that_is_too_old_is_dropped_in_bounded_steps() {
+    let bench = Bench::remembering().await;
+    let now = u64::try_from(bench.now().await).unwrap();
+    bench.fill(now - 30_000_000, 20_000).await;
+    bench.fill(now - 60_000, 10).await;
+    let _: String = bench.raw(&["CONFIG", "RESETSTAT"]).await;
+    let trimmed = bench.partition.trim(PLENTY).await.unwrap();
+    assert_eq!(trimmed.entries, 10, "exactly those that are young enough");
+    let stats: String = bench.raw(&["INFO", "commandstats"]).await;
+    let calls = stats
+        .lines()
+        .find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+    let calls: u64 = calls.unwrap().split(',').next().unwrap().parse().unwrap();
+    assert_eq!(calls, 3, "at most 8,192 a call");
+    let few = Bounds {
+        max_bytes: 1_000,
+        ..PLENTY
+    };
+    assert!(bench.partition.trim(few).await.unwrap().bytes <= 1_000);
+}
+
+#[tokio::test]
+async fn no_source_is_passed_over_while_others_are_heard_of() {
+    let bench = Bench::start().await;
+    let key = bench.key("sources");
+    let fill = "for i = 1, 20000 do redis.call('ZADD', KEYS[1], math.floor(i / 3000), 'bmc-' .. i) end";
+    let _: Option<String> = bench.raw(&["EVAL", fill, "1", &key]).await;
+    let hear = "for _, s in ipairs(redis.call('ZRANGE', KEYS[1], 0, 9)) do redis.call('ZADD', KEYS[1], 9000, s) end";
+    let reading = bench.partition.sources();
+    tokio::pin!(reading);
+    let sources = loop {
+        tokio::select! {
+            sources = &mut reading => break sources.unwrap(),
+            () = async { let _: Option<String> = bench.raw(&["EVAL", hear, "1", &key]).await; } => {}
+        }
+    };
+    assert_eq!(sources.len(), 20_000, "each once, whoever else was heard of meanwhile");
+    assert!(sources.is_sorted_by_key(|source| source.last_ms));
 }

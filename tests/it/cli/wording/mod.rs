@@ -200,13 +200,13 @@ const DISK_FULL: &str = "holdfast: {some} of 8 events published: standard input,
 )]
 #[case::publish_no_json(
     publish_no_json,
-    "holdfast: nothing was published: file: the message is no JSON value, not a JSON object; send \
-    one event or metric report as an object"
+    "holdfast: nothing was published: file: the message is not JSON; send one event or \
+    metric report as a JSON object"
 )]
 #[case::publish_no_object(
     publish_no_object,
-    "holdfast: nothing was published: file: the message is an array, not a JSON object; send one \
-    event or metric report as an object"
+    "holdfast: nothing was published: file: the message is an array; send one event or \
+    metric report as a JSON object"
 )]
 #[case::publish_no_file(
     publish_no_file,

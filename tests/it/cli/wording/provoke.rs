@@ -33,7 +33,11 @@ fn shown(cli: &Cli, mut command: Command, input: &str, names: &[(&str, &str)]) -
     assert_eq!(output.status.code(), Some(1), "{error}");
     let lines: Vec<&str> = error.lines().filter(|line| !line.starts_with('{')).collect();
     let dir = cli.path().display().to_string();
-    let names = names.iter().copied().chain([(dir.as_str(), "{dir}")]);
+    // The messages are those of an operator who gave no user in the URL.
+    let names = names
+        .iter()
+        .copied()
+        .chain([(dir.as_str(), "{dir}"), ("holdfast:***@", "")]);
     names.fold(lines.join("\n"), |text, (value, name)| text.replace(value, name))
 }
 
