@@ -54,11 +54,19 @@ fn expect(checks: &[Value], name: &str, level: &str, words: &[&str]) {
 #[tokio::test]
 async fn a_sound_deployment_passes() {
     let redis = TestRedis::with(&["--maxmemory", "64mb"]);
-    let cli = Cli::of(&redis);
     let store = store(&redis).await;
     store.partitions()[0].ensure_groups().await.unwrap();
     store.partitions()[0].heartbeat(WORKER).await.unwrap();
     let before = redis.cli(&["DBSIZE"]);
+    let (checks, code) = doctor(&Cli::of(&redis), &[]);
+    assert_eq!(code, Some(0), "the least privilege is enough");
+    expect(&checks, "permissions", "OK", &[TestRedis::user()]);
+
+    // Who may read the configuration is told more.
+    let cli = Cli {
+        url: redis.admin_url(),
+        ..Cli::of(&redis)
+    };
     let (checks, code) = doctor(&cli, &[]);
     assert_eq!(code, Some(0));
     for (name, words) in [

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::series::Series;
 use super::{alerts, overview, queries};
 use crate::engine::harness::{Deployment, SOON};
-use crate::support::{free_port, wait_until};
+use crate::support::{TestRedis, free_port, wait_until};
 
 async fn scrape(admin: &str) -> String {
     let answer = reqwest::get(format!("http://{admin}/metrics")).await.unwrap();
@@ -30,6 +30,10 @@ async fn after_an_outage() -> Series {
     let settings = [("HOLDFAST_ADMIN__REFRESH", "100ms")];
     let mut deployment = Deployment::start(0, &settings).await;
     deployment.redis.config_set("maxmemory", "256mb");
+    // The label `fsync` is for those who let Holdfast read the configuration.
+    deployment
+        .redis
+        .cli(&["ACL", "SETUSER", TestRedis::user(), "+config|get"]);
     let admin = format!("127.0.0.1:{}", free_port());
     deployment.add_pod(&[("HOLDFAST_ADMIN__LISTEN", &admin)]).await;
     let (well, ill) = (

@@ -142,7 +142,9 @@ pub(super) fn redis_loads() -> String {
         "--loading-process-events-interval-bytes",
         "1024",
     ]);
-    on(&redis, &[], &["status"], "")
+    // Without a user, so that the first thing it sends is refused: one that logs in is still let in.
+    let port = redis.port().to_string();
+    message(&at(&redis.admin_url()), &[], &["status"], "", &[(&port, "{port}")])
 }
 
 pub(super) fn key_replaced() -> String {
