@@ -155,7 +155,7 @@ impl Desk {
 
     async fn send(self: Arc<Self>) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let intake = self.intake(number).filter(|_| number % STRAIGHT != 0);
+        let intake = self.intake(number).filter(|_| !number.is_multiple_of(STRAIGHT));
         let (outcome, told) = match intake {
             Some(intake) => self.post(&intake, number).await,
             None => self.write(number).await,

@@ -31,8 +31,8 @@ fn place(stage: &Stage, subscription: &str, mark: &str) -> &'static str {
         let cli = |words: &[&str]| stage.servers.cli(words);
         let stream = cli(&["XRANGE", &keys.events, "-", "+"]);
         if let Some((before, _)) = stream.split_once(mark) {
-            let ids = before.lines().filter(|line| is_stream_id(line));
-            let id = ids.last().unwrap_or("0-0");
+            let mut ids = before.lines().filter(|line| is_stream_id(line));
+            let id = ids.next_back().unwrap_or("0-0");
             let pending = cli(&["XPENDING", &keys.events, "workers", id, id, "1"]);
             return if pending.is_empty() {
                 "in the stream"
