@@ -20,4 +20,6 @@ pub mod validation;
 pub mod verdict;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod samples;

@@ -115,11 +115,8 @@ impl StoreError {
     /// The ACL user may not run the command or touch the key.
     #[must_use]
     pub fn is_permission(&self) -> bool {
-        self.reply().is_some_and(|text| {
-            ["NOPERM", "NOAUTH", "WRONGPASS", "can't run this command"]
-                .iter()
-                .any(|code| text.contains(code))
-        })
+        self.reply()
+            .is_some_and(|text| is_denied(text) || ["NOAUTH", "WRONGPASS"].iter().any(|code| text.contains(code)))
     }
 
     /// The connection broke or the answer did not come in time: the command may or may not have run.
@@ -224,7 +221,7 @@ fn command_advice(source: &RedisError) -> &'static str {
     if text.contains("OOM") {
         return ". Redis is full: raise its maxmemory; nothing that is in was lost";
     }
-    if text.contains("NOPERM") || text.contains("can't run this command") {
+    if is_denied(text) {
         return ". Grant the ACL user this command and the keys of the prefix; holdfast doctor names the rules";
     }
     if text.contains("MISCONF") {
@@ -272,6 +269,19 @@ pub fn masked(url: &str) -> String {
     parsed.to_string()
 }
 
+/// Whether an answer means that the user may not do this. Servers word it differently for a command on its own,
+/// within a script (before and since Redis 7.2) and for a key.
+pub(super) fn is_denied(text: &str) -> bool {
+    [
+        "NOPERM",
+        "can't run this command",
+        "can't access at least one",
+        "ACL failure in script",
+    ]
+    .iter()
+    .any(|words| text.contains(words))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,7 +296,13 @@ mod tests {
         assert!(command(ErrorKind::Unknown, hidden).is_memory_limit());
         assert!(!command(ErrorKind::Unknown, "ERR no such key").is_memory_limit());
         assert!(command(ErrorKind::Unknown, "NOGROUP No such key 'x'").is_no_group());
-        assert!(command(ErrorKind::Unknown, "NOPERM this user").is_permission());
+        for denied in [
+            "NOPERM this user",
+            "ERR The user executing the script can't run this command or subcommand script",
+            "ERR ACL failure in script: User holdfast has no permissions to run the 'xlen' command script",
+        ] {
+            assert!(command(ErrorKind::Unknown, denied).is_permission(), "{denied}");
+        }
     }
 
     #[test]

@@ -251,3 +251,6 @@ pub(super) fn pair(value: Value) -> Result<[Value; 2], StoreError> {
         .try_into()
         .map_err(|values: Vec<Value>| StoreError::answer("a pair", &values.len()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,14 +60,14 @@ impl Store {
     /// When Redis can't be reached.
     pub async fn memory(&self) -> Result<Memory, StoreError> {
         let client = self.connection.client();
+        if !self.connection.is_cluster() {
+            let info: String = measured("INFO", client.info(Some(InfoKind::Memory))).await?;
+            return Ok(Memory::parse(&info));
+        }
         let mut fullest = Memory::default();
         for server in client.active_connections() {
             let node = client.with_cluster_node(&server);
-            let info: String = if self.connection.is_cluster() {
-                measured("INFO", node.info(Some(InfoKind::Memory))).await?
-            } else {
-                measured("INFO", client.info(Some(InfoKind::Memory))).await?
-            };
+            let info: String = measured("INFO", node.info(Some(InfoKind::Memory))).await?;
             let memory = Memory::parse(&info);
             if memory.ratio() >= fullest.ratio() {
                 fullest = memory;

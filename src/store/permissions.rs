@@ -1,5 +1,8 @@
 //! Tries every command that Holdfast uses, on scratch keys, before the first event is touched.
 //!
+//! The lists here are the one source of `config/holdfast.acl` too: a command that is added here is granted
+//! there (a test writes the file anew), and a command that nothing sends any more may not stay.
+//!
 //! Called by `probe` at start. Nothing rolls back in a script: a command that is missing or forbidden
 //! must be found now, not after an event was acknowledged. Each command is tried alone and inside Lua,
 //! with the newest options that are used. Any answer but "unknown", "forbidden" or "bad syntax" will do:
@@ -11,7 +14,7 @@ use fred::prelude::{ClientLike, ClusterInterface};
 use fred::types::{ClusterHash, CustomCommand, Value};
 
 use super::connect::Connection;
-use super::error::StoreError;
+use super::error::{StoreError, is_denied};
 use super::keys::{slot, tag};
 
 /// Commands and their arguments. `STREAM`, `ZSET`, `HASH`, `SET`, `TEXT` stand for scratch keys.
@@ -29,9 +32,8 @@ const COMMANDS: &[&str] = &[
     "XREADGROUP GROUP probe probe COUNT 1 STREAMS STREAM >",
     "XPENDING STREAM probe - + 1 probe",
     "XCLAIM STREAM probe probe 0 0-1 RETRYCOUNT 1 JUSTID",
-    "XINFO STREAM STREAM",
-    "XINFO GROUPS STREAM",
     "XINFO CONSUMERS STREAM probe",
+    "XINFO STREAM STREAM",
     "XACK STREAM probe 0-1",
     "XDEL STREAM 0-1",
     "XGROUP DELCONSUMER STREAM probe probe",
@@ -52,7 +54,6 @@ const COMMANDS: &[&str] = &[
     "HGET HASH probe",
     "HMGET HASH probe",
     "HGETALL HASH",
-    "HLEN HASH",
     "HSTRLEN HASH probe",
     "HSCAN HASH 0 COUNT 1",
     "HDEL HASH probe",
@@ -61,21 +62,30 @@ const COMMANDS: &[&str] = &[
     "SMEMBERS SET",
     "SCARD SET",
     "SREM SET probe",
-    "DEL STREAM ZSET HASH",
-    "UNLINK SET TEXT",
+    "UNLINK STREAM ZSET HASH SET TEXT",
 ];
 
 /// Tried alone only: scripts cannot be nested.
 const DIRECT: &[&str] = &[
+    // Without its answer the client library does not tell which servers it is connected to, and the memory guard
+    // would see none.
+    "CLIENT ID",
+    "PING",
     "INFO server",
     "SCRIPT LOAD return",
     "EVAL return 0",
     "EVALSHA 0000000000000000000000000000000000000000 0",
 ];
 
-/// What the scripts can do without: `trim` estimates what it may not measure.
-#[cfg(test)]
-const OPTIONAL: &[&str] = &["MEMORY"];
+/// What the connection itself sends: its name for `CLIENT LIST`, and what finds the masters of a Sentinel deployment
+/// or a Cluster. Granted, but not tried: a connection that stands has what it needs.
+const CONNECTION: &[&str] = &["CLIENT SETNAME", "ROLE", "CLUSTER INFO", "CLUSTER SLOTS"];
+
+/// Commands that are known by a subcommand, of which only that one is granted.
+const WITH_SUBCOMMAND: &[&str] = &["client", "cluster", "memory", "script", "xgroup", "xinfo"];
+
+/// What the scripts can do without: `trim` estimates what it may not measure. Granted, but not tried.
+const OPTIONAL: &[&str] = &["MEMORY USAGE"];
 
 /// So many hash tags fall on every node of any Cluster that is not absurdly uneven.
 const CANDIDATES: u16 = 4_096;
@@ -83,6 +93,15 @@ const CANDIDATES: u16 = 4_096;
 /// Runs one command and answers its error's text, or an empty string.
 const IN_LUA: &str = "local reply = redis.pcall(unpack(ARGV)); \
                       if type(reply) == 'table' and reply.err then return reply.err end return ''";
+
+/// The ACL rules of a user who may do exactly what Holdfast needs with the keys behind a prefix.
+#[must_use]
+pub fn rules(prefix: &str) -> Vec<String> {
+    let lines = [CONNECTION, OPTIONAL, DIRECT, COMMANDS].concat();
+    let commands: BTreeSet<String> = lines.into_iter().map(rule).collect();
+    let first = ["resetchannels".to_owned(), format!("~{prefix}:*"), "-@all".to_owned()];
+    first.into_iter().chain(commands).collect()
+}
 
 /// Tries everything.
 ///
@@ -96,15 +115,7 @@ pub async fn check(connection: &Connection, prefix: &str) -> Result<(), StoreErr
             connection,
             tag: format!("{prefix}:{{{tag}}}:probe"),
         };
-        for line in DIRECT {
-            problems.note(line, &scratch.direct(line).await?);
-        }
-        for line in COMMANDS {
-            problems.note(line, &scratch.direct(line).await?);
-        }
-        for line in COMMANDS {
-            problems.note(line, &scratch.in_lua(line).await?);
-        }
+        scratch.try_all(&mut problems).await?;
     }
     problems.verdict(connection, prefix)
 }
@@ -134,6 +145,21 @@ struct Scratch<'a> {
 }
 
 impl Scratch<'_> {
+    /// Tries everything on one server.
+    async fn try_all(&self, problems: &mut Problems) -> Result<(), StoreError> {
+        let mut scripts = true;
+        for line in [DIRECT, COMMANDS].concat() {
+            let reply = self.direct(line).await?;
+            scripts &= !(line.starts_with("EVAL ") && is_denied(&reply));
+            problems.note(line, &reply);
+        }
+        // Who may not run a script at all would be told that every command is forbidden.
+        for line in COMMANDS.iter().filter(|_| scripts) {
+            problems.note(line, &self.in_lua(line).await?);
+        }
+        Ok(())
+    }
+
     /// The words of a line, with scratch keys in place.
     fn words(&self, line: &str) -> Vec<String> {
         let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
@@ -189,9 +215,7 @@ struct Problems {
 impl Problems {
     fn note(&mut self, line: &str, reply: &str) {
         let lower = reply.to_ascii_lowercase();
-        let forbidden = reply.contains("NOPERM")
-            || lower.contains("can't run this command")
-            || lower.contains("can't access at least one");
+        let forbidden = is_denied(reply);
         if forbidden && lower.contains("key") {
             self.keys = true;
         } else if forbidden {
@@ -237,34 +261,84 @@ fn rule(line: &str) -> String {
     let mut words = line.split(' ').map(str::to_ascii_lowercase);
     let command = words.next().unwrap_or_default();
     match (command.as_str(), words.next()) {
-        ("xgroup" | "xinfo" | "script", Some(sub)) => format!("+{command}|{sub}"),
+        (command, Some(sub)) if WITH_SUBCOMMAND.contains(&command) => format!("+{command}|{sub}"),
         _ => format!("+{command}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
-    #[test]
-    fn every_command_of_the_scripts_is_tried() {
-        let tried: BTreeSet<&str> = COMMANDS.iter().filter_map(|line| line.split(' ').next()).collect();
-        let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/lua");
-        let mut called = BTreeSet::new();
-        for file in std::fs::read_dir(scripts).expect("the scripts") {
-            let text = std::fs::read_to_string(file.expect("a script").path()).expect("text");
-            let calls = text.split("redis.call('").chain(text.split("redis.pcall('"));
-            called.extend(
-                calls
-                    .skip(1)
-                    .filter_map(|rest| Some(rest.split_once('\'')?.0.to_owned())),
-            );
+    /// The texts of a directory's files, those below it too, but not of this one.
+    fn texts(directory: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(directory).expect("a directory");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        paths
+            .filter(|path| !path.ends_with(file!()))
+            .flat_map(|path| {
+                if path.is_dir() {
+                    return texts(&path);
+                }
+                vec![std::fs::read_to_string(path).expect("text")]
+            })
+            .collect()
+    }
+
+    /// The rules of every command that a script calls or that the store sends, as the code names them.
+    fn sent() -> BTreeSet<String> {
+        let store = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+        let mut sent = BTreeSet::new();
+        for text in texts(&store) {
+            for call in ["redis.call('", "redis.pcall('"] {
+                let calls = text.split(call).skip(1);
+                sent.extend(calls.map(|rest| {
+                    let words: Vec<&str> = rest.split('\'').collect();
+                    rule(&format!("{} {}", words[0], words.get(2).unwrap_or(&"")))
+                }));
+            }
+            for call in ["measured(", "measured::<()>(", "StoreError::command("] {
+                let calls = text.split(call).skip(1);
+                let names = calls.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
+                sent.extend(names.filter(|name| is_command(name)).map(rule));
+            }
+            if text.contains(".evalsha_with_reload(") {
+                sent.extend(["EVALSHA", "SCRIPT LOAD"].map(rule));
+            }
+            if text.contains(".active_connections()") {
+                sent.insert(rule("CLIENT ID"));
+            }
         }
-        assert!(called.contains("XCLAIM"), "{called:?}");
-        called.retain(|name| name.bytes().all(|byte| byte.is_ascii_uppercase()));
-        called.retain(|name| !OPTIONAL.contains(&name.as_str()));
-        let missing: Vec<&String> = called.iter().filter(|name| !tried.contains(name.as_str())).collect();
-        assert_eq!(missing, Vec::<&String>::new());
+        // By the trial itself. `CONFIG GET` is not among these: `probe` does without where it is refused.
+        sent.insert(rule("EVAL"));
+        sent
+    }
+
+    fn is_command(name: &str) -> bool {
+        name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b' ')
+    }
+
+    #[test]
+    fn what_is_sent_is_what_is_tried_or_optional() {
+        let tried: BTreeSet<String> = [OPTIONAL, DIRECT, COMMANDS].concat().into_iter().map(rule).collect();
+        let sent = sent();
+        let untried: Vec<&String> = sent.difference(&tried).collect();
+        assert_eq!(untried, Vec::<&String>::new(), "add these to COMMANDS");
+        let unused: Vec<&String> = tried.difference(&sent).collect();
+        assert_eq!(unused, Vec::<&String>::new(), "nothing needs these");
+    }
+
+    #[test]
+    fn the_acl_file_grants_exactly_what_is_needed() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/holdfast.acl");
+        let right = format!("user holdfast on {}\n", rules("holdfast").join(" "));
+        if std::fs::read_to_string(&path).is_ok_and(|text| text == right) {
+            return;
+        }
+        std::fs::write(&path, right).expect("config/holdfast.acl can be written");
+        panic!("config/holdfast.acl did not grant exactly what is needed; it was written anew: commit it");
     }
 
     #[test]
@@ -278,11 +352,15 @@ mod tests {
             "NOPERM this user has no permissions to run the 'xlen' command",
         );
         problems.note(
-            "XINFO STREAM STREAM",
+            "XINFO CONSUMERS STREAM probe",
             "ERR The user executing the script can't run this command or subcommand script",
         );
-        assert_eq!(problems.forbidden.len(), 2);
-        assert!(problems.forbidden.contains("+xinfo|stream"));
+        problems.note(
+            "TIME",
+            "ERR ACL failure in script: User holdfast has no permissions to run the 'time' command script: on @user",
+        );
+        assert_eq!(problems.forbidden.len(), 3);
+        assert!(problems.forbidden.contains("+xinfo|consumers"));
         problems.note(
             "GET TEXT",
             "NOPERM this user has no permissions to access one of the keys used as arguments",

@@ -56,7 +56,7 @@ pub async fn step(lane: &Lane) -> Result<u64, StoreError> {
         metrics::audit_repairs(repaired);
     }
     agree_on_suspensions(lane, &troubled).await?;
-    finish_removals(lane).await?;
+    finish_removals(lane, &troubled).await?;
     Ok(repaired)
 }
 
@@ -76,8 +76,15 @@ async fn agree_on_suspensions(lane: &Lane, troubled: &BTreeSet<String>) -> Resul
     Ok(())
 }
 
-async fn finish_removals(lane: &Lane) -> Result<(), StoreError> {
+/// A crash in the middle of a removal leaves a tombstone with something parked, or, before there is one, a
+/// subscription that the registry no longer has: no drain finds out about that one while it is suspended.
+async fn finish_removals(lane: &Lane, troubled: &BTreeSet<String>) -> Result<(), StoreError> {
     let partition = &lane.partition;
+    for id in troubled.iter().filter_map(|name| SubscriptionId::new(name).ok()) {
+        if lane.pod.subscriber(&id).await?.is_none() {
+            partition.remove(&id).await?;
+        }
+    }
     let names = partition.tombstones().await?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let (now, census) = partition.census(&names).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::support::{Sentinel, TestRedis, cluster, wait_until};
+use crate::support::{Sentinel, TestRedis, cluster, login, wait_until};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -63,8 +63,11 @@ impl Servers {
         .await;
         let ports: Vec<u16> = sentinels.iter().map(Sentinel::port).collect();
         let url = format!(
-            "redis-sentinel://127.0.0.1:{}?sentinelServiceName=main&node=127.0.0.1:{}&node=127.0.0.1:{}",
-            ports[0], ports[1], ports[2]
+            "redis-sentinel://{}127.0.0.1:{}?sentinelServiceName=main&node=127.0.0.1:{}&node=127.0.0.1:{}",
+            login(),
+            ports[0],
+            ports[1],
+            ports[2]
         );
         Self {
             nodes,

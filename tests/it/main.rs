@@ -1,6 +1,7 @@
 //! The integration tests, in one binary: linked once; real servers, no mocks.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
+mod acl;
 mod cli;
 mod config;
 mod dashboards;

@@ -39,14 +39,14 @@ async fn a_restarted_server_is_found_again() {
     let reader = connection.dedicated("reader").await.unwrap();
     connection
         .client()
-        .set::<(), _, _>("kept", 1, None, None, false)
+        .set::<(), _, _>("holdfast:kept", 1, None, None, false)
         .await
         .unwrap();
 
     redis.restart();
     wait_until("the pool answers", SOON, async || ping(connection.client()).await).await;
     wait_until("the reader answers", SOON, async || ping(&reader).await).await;
-    assert_eq!(connection.client().get::<i64, _>("kept").await.unwrap(), 1);
+    assert_eq!(connection.client().get::<i64, _>("holdfast:kept").await.unwrap(), 1);
     connection.quit().await;
 }
 
@@ -57,7 +57,11 @@ async fn an_outage_fails_commands_in_time() {
     redis.kill9();
     wait_until("the loss is noticed", SOON, async || !connection.is_connected()).await;
     let start = Instant::now();
-    let error = connection.client().get::<Option<String>, _>("x").await.unwrap_err();
+    let error = connection
+        .client()
+        .get::<Option<String>, _>("holdfast:x")
+        .await
+        .unwrap_err();
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     assert!(StoreError::command("get")(error).is_disconnected());
 }
@@ -103,12 +107,12 @@ async fn a_lost_reply_never_repeats_a_command() {
     proxy.swallow_reply("XADD", 0);
     let added = connection
         .client()
-        .xadd::<String, _, _, _, _>("events", false, None::<()>, "*", ("event", "{}"))
+        .xadd::<String, _, _, _, _>("holdfast:events", false, None::<()>, "*", ("event", "{}"))
         .await;
     assert!(StoreError::command("add")(added.unwrap_err()).is_disconnected());
     assert_eq!(proxy.swallowed(), 1);
     wait_until("the pool answers", SOON, async || ping(connection.client()).await).await;
-    assert_eq!(redis.cli(&["XLEN", "events"]), "1");
+    assert_eq!(redis.cli(&["XLEN", "holdfast:events"]), "1");
 }
 
 #[tokio::test]
@@ -119,12 +123,15 @@ async fn what_a_silent_server_was_sent_may_have_been_done() {
     let client = connection.dedicated("writer").await.unwrap();
     redis.pause();
     let added = client
-        .xadd::<String, _, _, _, _>("events", false, None::<()>, "*", ("event", "{}"))
+        .xadd::<String, _, _, _, _>("holdfast:events", false, None::<()>, "*", ("event", "{}"))
         .await;
     let error = StoreError::command("add")(added.unwrap_err());
     assert!(error.is_disconnected(), "{error}");
     redis.resume();
-    wait_until("it was done", SOON, async || redis.cli(&["XLEN", "events"]) == "1").await;
+    wait_until("it was done", SOON, async || {
+        redis.cli(&["XLEN", "holdfast:events"]) == "1"
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -151,7 +158,12 @@ async fn a_demoted_master_is_left() {
     let connection = open(&proxy.url()).await;
     let before = proxy.accepted();
     redis.cli(&["REPLICAOF", "127.0.0.1", &other.port().to_string()]);
-    let set = async || connection.client().set::<(), _, _>("x", 1, None, None, false).await;
+    let set = async || {
+        connection
+            .client()
+            .set::<(), _, _>("holdfast:x", 1, None, None, false)
+            .await
+    };
     let error = StoreError::command("set")(set().await.unwrap_err());
     assert!(error.is_transient(), "{error}");
     wait_until("the connection is made anew", SOON, async || proxy.accepted() > before).await;
@@ -167,7 +179,7 @@ async fn a_full_buffer_in_an_outage_is_survived() {
     let mut burst = tokio::task::JoinSet::new();
     for _ in 0..40_000 {
         let client = connection.client().clone();
-        burst.spawn(async move { client.get::<Option<String>, _>("x").await });
+        burst.spawn(async move { client.get::<Option<String>, _>("holdfast:x").await });
     }
     redis.restart();
     while burst.join_next().await.is_some() {}
@@ -183,26 +195,33 @@ async fn a_read_blocks_longer_than_a_command_may_take() {
     let redis = TestRedis::start();
     let connection = open(&redis.url()).await;
     let reader = connection.dedicated("reader").await.unwrap();
-    redis.cli(&["XGROUP", "CREATE", "events", "workers", "0", "MKSTREAM"]);
+    redis.cli(&["XGROUP", "CREATE", "holdfast:events", "workers", "0", "MKSTREAM"]);
     let late = async {
         redis.pause();
         wait_until("a command times out", SOON, async || {
-            let answer = connection.client().get::<Option<String>, _>("x").await;
+            let answer = connection.client().get::<Option<String>, _>("holdfast:x").await;
             answer.is_err_and(|error| *error.kind() == ErrorKind::Timeout)
         })
         .await;
         redis.resume();
-        redis.cli(&["XADD", "events", "*", "event", "{}"])
+        redis.cli(&["XADD", "holdfast:events", "*", "event", "{}"])
     };
-    let read =
-        reader.xreadgroup::<fred::types::Value, _, _, _, _>("workers", "w", None, Some(10_000), false, "events", ">");
+    let read = reader.xreadgroup::<fred::types::Value, _, _, _, _>(
+        "workers",
+        "w",
+        None,
+        Some(10_000),
+        false,
+        "holdfast:events",
+        ">",
+    );
     let (read, id) = tokio::join!(read, late);
     // Either the read itself survived the pause, or its connection was dropped and the entry is still there.
     match read {
         Ok(entries) => assert!(format!("{entries:?}").contains(&id)),
         Err(error) => assert!(StoreError::command("read")(error).is_disconnected()),
     }
-    assert_eq!(redis.cli(&["XLEN", "events"]), "1");
+    assert_eq!(redis.cli(&["XLEN", "holdfast:events"]), "1");
 }
 
 #[tokio::test]
@@ -213,7 +232,7 @@ async fn sockets_names_and_passwords() {
         ..settings()
     };
     for url in [
-        redis.url(),
+        redis.admin_url(),
         redis.socket().display().to_string(),
         format!("redis+unix://{}", redis.socket().display()),
     ] {
@@ -229,7 +248,7 @@ async fn sockets_names_and_passwords() {
         connection.quit().await;
         assert!(!connection.is_connected());
     }
-    let Err(error) = Connection::open(&settings(), &redis.url(), FirstConnect::FailFast).await else {
+    let Err(error) = Connection::open(&settings(), &redis.admin_url(), FirstConnect::FailFast).await else {
         panic!("it needs a password")
     };
     assert!(error.is_permission(), "{error}");

@@ -8,7 +8,7 @@ use holdfast::domain::units::Period;
 use holdfast::store::connect::{Connection, FirstConnect};
 use holdfast::store::probe::probe;
 
-use crate::support::{Sentinel, TestRedis, certificates, cluster, free_port, wait_until};
+use crate::support::{Sentinel, TestRedis, certificates, cluster, free_port, login, wait_until};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -36,24 +36,34 @@ async fn a_failover_is_followed() {
             && replica.cli(&["INFO", "replication"]).contains("master_link_status:up")
     })
     .await;
-    let url = format!(
-        "redis-sentinel://127.0.0.1:{}?sentinelServiceName=main",
-        sentinel.port()
-    );
-    let connection = Connection::open(&settings(), &url, FirstConnect::FailFast)
-        .await
-        .unwrap();
-    assert!(set(&connection, "before").await);
-    let facts = probe(&connection, "holdfast").await.unwrap();
+    let open = async |login: &str| {
+        let url = format!(
+            "redis-sentinel://{login}127.0.0.1:{}?sentinelServiceName=main",
+            sentinel.port()
+        );
+        Connection::open(&settings(), &url, FirstConnect::FailFast)
+            .await
+            .unwrap()
+    };
+    let connection = open(&login()).await;
+    assert!(set(&connection, "holdfast:before").await);
+    // Holdfast's user may not read the setting that is warned about.
+    let admin = open("").await;
+    let facts = probe(&admin, "holdfast").await.unwrap();
+    admin.quit().await;
     assert_eq!(facts.replicas, 1);
     assert!(facts.warnings().join("\n").contains("min-replicas-to-write"));
 
     master.kill9();
     wait_until("writes reach the new master", SOON, async || {
-        set(&connection, "after").await
+        set(&connection, "holdfast:after").await
     })
     .await;
-    assert_eq!(replica.cli(&["GET", "after"]), "1");
+    assert_eq!(replica.cli(&["GET", "holdfast:after"]), "1");
+    assert!(
+        replica.cli(&["INFO", "commandstats"]).contains("cmdstat_role:"),
+        "the ACL file grants it"
+    );
 
     // The master is demoted without a broken connection: READONLY alone must make the client look again.
     master.restart();
@@ -63,11 +73,11 @@ async fn a_failover_is_followed() {
     })
     .await;
     wait_until("writes reach the first master again", SOON, async || {
-        set(&connection, "again").await && master.cli(&["INFO", "replication"]).contains("role:master")
+        set(&connection, "holdfast:again").await && master.cli(&["INFO", "replication"]).contains("role:master")
     })
     .await;
     wait_until("the last write is there", SOON, async || {
-        set(&connection, "last").await && master.cli(&["GET", "last"]) == "1"
+        set(&connection, "holdfast:last").await && master.cli(&["GET", "holdfast:last"]) == "1"
     })
     .await;
 }
@@ -87,6 +97,10 @@ async fn a_cluster_is_one_deployment() {
         nodes.iter().all(|node| node.cli(&["DBSIZE"]) != "0"),
         "every node holds some"
     );
+    let sent = nodes[0].cli(&["INFO", "commandstats"]);
+    for granted in ["cmdstat_cluster|info:", "cmdstat_cluster|slots:"] {
+        assert!(sent.contains(granted), "the ACL file grants it: {sent}");
+    }
     nodes[1].restart();
     wait_until("every partition takes writes again", SOON, async || {
         let mut all = true;
@@ -99,14 +113,14 @@ async fn a_cluster_is_one_deployment() {
     let plain = Connection::open(&settings(), &nodes[0].url(), FirstConnect::FailFast)
         .await
         .unwrap();
-    let other = (0..16).map(|partition| format!("{{{partition}}}"));
+    let other = (0..16).map(|partition| format!("holdfast:{{{partition}}}"));
     let mut moved = 0;
     for key in other {
         moved += usize::from(!set(&plain, &key).await);
     }
     assert!(moved > 0, "a plain connection cannot serve a cluster");
     let single = TestRedis::start();
-    let wrong = format!("redis-cluster://127.0.0.1:{}", single.port());
+    let wrong = format!("redis-cluster://{}127.0.0.1:{}", login(), single.port());
     let Err(error) = Connection::open(&settings(), &wrong, FirstConnect::FailFast).await else {
         panic!("it is no cluster")
     };
@@ -134,10 +148,10 @@ async fn tls_trusts_the_given_authority_only() {
         ca_file: Some(files.ca.clone()),
         ..settings()
     };
-    let url = format!("rediss://localhost:{port}");
+    let url = format!("rediss://{}localhost:{port}", login());
     let connection = Connection::open(&trusting, &url, FirstConnect::FailFast).await.unwrap();
     connection.client().ping::<()>(None).await.unwrap();
-    let other_name = format!("rediss://127.0.0.1:{port}");
+    let other_name = format!("rediss://{}127.0.0.1:{port}", login());
     assert!(
         Connection::open(&trusting, &other_name, FirstConnect::FailFast)
             .await

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::{TestRedis, wait_until};
+use super::{TestRedis, login, wait_until};
 
 /// Starts three masters, with so many replicas each, and waits until every slot is served; answers the nodes,
 /// masters first, and their URL.
@@ -34,7 +34,7 @@ async fn join(nodes: &[TestRedis], replicas: usize) -> String {
         }) && count_of_masters(nodes) == 3
     })
     .await;
-    format!("redis-cluster://{}?node={}", addresses[0], addresses[1])
+    format!("redis-cluster://{}{}?node={}", login(), addresses[0], addresses[1])
 }
 
 fn count_of_masters(nodes: &[TestRedis]) -> usize {

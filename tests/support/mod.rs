@@ -3,6 +3,7 @@
 //! Everything started here is stopped by its own process id when dropped. Nothing sleeps for a fixed
 //! time: tests wait for what they want to see.
 
+mod aof;
 pub(crate) mod certificates;
 mod cluster;
 mod holdfast;
@@ -15,13 +16,14 @@ mod signals;
 mod times;
 mod wait;
 
+pub(crate) use aof::Aof;
 pub(crate) use certificates::{Certificates, certificates};
 pub(crate) use cluster::cluster;
 pub(crate) use holdfast::Holdfast;
 pub(crate) use metrics::metrics;
 pub(crate) use ports::{free_port, free_ports};
 pub(crate) use proxy::Proxy;
-pub(crate) use redis::TestRedis;
+pub(crate) use redis::{TestRedis, login};
 pub(crate) use sentinel::Sentinel;
 pub(crate) use signals::{exists, signal};
 pub(crate) use times::{DEAD_AFTER, SHORT_TIMES};

@@ -9,6 +9,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::login;
+
 /// Listens on a loopback port and passes everything on to one server.
 pub(crate) struct Proxy {
     port: u16,
@@ -54,8 +56,9 @@ impl Proxy {
         }
     }
 
+    /// For Holdfast, with its user.
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://{}127.0.0.1:{}", login(), self.port)
     }
 
     /// How many connections were accepted so far.

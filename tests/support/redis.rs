@@ -1,4 +1,7 @@
 //! A private Redis server for one test: append-only file on, no persistence surprises, killed on drop.
+//!
+//! Holdfast meets it as the user of `config/holdfast.acl` and may do no more than that; the test itself, by
+//! `cli` and `admin_url`, may do anything. `HOLDFAST_TEST_ACL=0` lets both do anything.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,7 +11,24 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::aof::{Aof, Files, log_of};
 use super::{free_port, signal};
+
+/// The password of Holdfast's user in every private server.
+const PASSWORD: &str = "t3st";
+
+/// What stands before the host in a URL of a private server: Holdfast's user, where there is one.
+pub(crate) fn login() -> String {
+    if least_privilege() {
+        format!("holdfast:{PASSWORD}@")
+    } else {
+        String::new()
+    }
+}
+
+fn least_privilege() -> bool {
+    std::env::var("HOLDFAST_TEST_ACL").map_or(true, |value| value != "0")
+}
 
 /// A server on a loopback port of its own. `HOLDFAST_TEST_REDIS` names another binary to test with.
 pub(crate) struct TestRedis {
@@ -29,6 +49,17 @@ impl TestRedis {
         Self::within(tempfile::tempdir().unwrap(), arguments)
     }
 
+    /// The same on data that another server wrote.
+    pub(crate) fn on(data: &Files, arguments: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes) in data {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+        Self::within(dir, arguments)
+    }
+
     /// The same with its data in a directory that was made for it.
     pub(crate) fn within(dir: TempDir, arguments: &[&str]) -> Self {
         let mut server = Self {
@@ -37,8 +68,23 @@ impl TestRedis {
             arguments: arguments.iter().map(ToString::to_string).collect(),
             process: None,
         };
+        // A password makes the default user Holdfast's.
+        if least_privilege() && !arguments.contains(&"--requirepass") {
+            server.add_user();
+        }
         server.launch();
         server
+    }
+
+    /// What it has written so far. Whatever it answered is in it.
+    pub(crate) fn aof(&self) -> Aof {
+        Aof::read(self.dir.path())
+    }
+
+    /// How many bytes of commands it has written so far.
+    pub(crate) fn written(&self) -> usize {
+        let log = std::fs::metadata(self.dir.path().join(log_of(self.dir.path()))).unwrap();
+        usize::try_from(log.len()).unwrap()
     }
 
     /// Starts the server again on the same port and data; waits until it answers.
@@ -74,6 +120,11 @@ impl TestRedis {
         assert!(signal(self.pid(), "CONT"));
     }
 
+    /// The name of Holdfast's user.
+    pub(crate) fn user() -> &'static str {
+        if least_privilege() { "holdfast" } else { "default" }
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.process.as_ref().expect("the server runs").id()
     }
@@ -94,7 +145,13 @@ impl TestRedis {
         self.port
     }
 
+    /// For Holdfast, with its user.
     pub(crate) fn url(&self) -> String {
+        format!("redis://{}127.0.0.1:{}", login(), self.port)
+    }
+
+    /// For the test's own hands: a user who may do anything.
+    pub(crate) fn admin_url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
@@ -109,12 +166,31 @@ impl TestRedis {
 
     /// One command over a connection of its own; the reply as `redis-cli` prints it, without a final newline.
     pub(crate) fn cli(&self, arguments: &[&str]) -> String {
+        self.run_cli(&[], arguments)
+    }
+
+    /// The same as Holdfast's user.
+    pub(crate) fn as_holdfast(&self, arguments: &[&str]) -> String {
+        let user = ["--user", "holdfast", "--pass", PASSWORD, "--no-auth-warning"];
+        self.run_cli(&user, arguments)
+    }
+
+    fn run_cli(&self, login: &[&str], arguments: &[&str]) -> String {
         let output = Command::new("redis-cli")
             .args(["-p", &self.port.to_string()])
+            .args(login)
             .args(arguments)
             .output()
             .unwrap();
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    /// The shipped file with a password, as an operator would use it.
+    fn add_user(&mut self) {
+        let shipped = include_str!("../../config/holdfast.acl");
+        let users = format!("{} >{PASSWORD}\n", shipped.trim_end());
+        std::fs::write(self.dir.path().join("users.acl"), users).unwrap();
+        self.arguments.extend(["--aclfile", "users.acl"].map(str::to_owned));
     }
 
     /// Starts it again with further arguments and answers while it still loads its data; give it some that make that

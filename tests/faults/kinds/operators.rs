@@ -64,9 +64,9 @@ async fn wait_for_pending(stage: &Stage) -> u32 {
 
 /// 29: the password is changed, connections are dropped, pods are replaced by some that know the new one.
 pub(crate) async fn password_rotated(stage: &mut Stage) {
-    log_in_as_holdfast(stage, "old").await;
-    stage.redis().cli(&["ACL", "SETUSER", "holdfast", "resetpass", ">new"]);
-    stage.redis().cli(&["CLIENT", "KILL", "USER", "holdfast"]);
+    log_in_as_pod(stage, "old").await;
+    stage.redis().cli(&["ACL", "SETUSER", "pod", "resetpass", ">new"]);
+    stage.redis().cli(&["CLIENT", "KILL", "USER", "pod"]);
     stage.lasts(A_WHILE).await;
     for _ in 0..2 {
         stage.kill(0);
@@ -76,22 +76,18 @@ pub(crate) async fn password_rotated(stage: &mut Stage) {
 
 /// 29: the user may not run some commands for a while.
 pub(crate) async fn commands_forbidden(stage: &mut Stage) {
-    log_in_as_holdfast(stage, "word").await;
+    log_in_as_pod(stage, "word").await;
     for command in ["xack", "evalsha", "xreadgroup", "zadd"] {
-        stage
-            .redis()
-            .cli(&["ACL", "SETUSER", "holdfast", &format!("-{command}")]);
+        stage.redis().cli(&["ACL", "SETUSER", "pod", &format!("-{command}")]);
         stage.lasts(Duration::from_millis(700)).await;
-        stage
-            .redis()
-            .cli(&["ACL", "SETUSER", "holdfast", &format!("+{command}")]);
+        stage.redis().cli(&["ACL", "SETUSER", "pod", &format!("+{command}")]);
     }
 }
 
 /// Replaces the pods by some that have a user of their own.
-async fn log_in_as_holdfast(stage: &mut Stage, password: &str) {
+async fn log_in_as_pod(stage: &mut Stage, password: &str) {
     let password_rule = format!(">{password}");
-    let rules = ["ACL", "SETUSER", "holdfast", "on", &password_rule, "~*", "&*", "+@all"];
+    let rules = ["ACL", "SETUSER", "pod", "on", &password_rule, "~*", "&*", "+@all"];
     assert_eq!(stage.redis().cli(&rules), "OK");
     for _ in 0..2 {
         stage.add_pod(user(password)).await;
@@ -101,7 +97,7 @@ async fn log_in_as_holdfast(stage: &mut Stage, password: &str) {
 
 fn user(password: &str) -> Wish {
     let variables = [
-        ("HOLDFAST_REDIS__USERNAME", "holdfast"),
+        ("HOLDFAST_REDIS__USERNAME", "pod"),
         ("HOLDFAST_REDIS__PASSWORD", password),
     ];
     Wish {

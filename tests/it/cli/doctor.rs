@@ -234,7 +234,7 @@ async fn each_master_of_a_cluster_is_looked_at() {
     };
     // Partition 0 is slot 13,907: on the third node.
     nodes[0].config_set("maxmemory-policy", "allkeys-lru");
-    nodes[1].cli(&["ACL", "SETUSER", "default", "-xclaim"]);
+    nodes[1].cli(&["ACL", "SETUSER", TestRedis::user(), "-xclaim"]);
     wait_until("all are asked", Duration::from_secs(30), async || {
         doctor(&cli, &[]).0.len() > 5
     })

@@ -11,6 +11,7 @@ mod headers;
 mod limits;
 mod outage;
 mod poison;
+mod prefixes;
 mod recent;
 mod redis_faults;
 mod retry_now;

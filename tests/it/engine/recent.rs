@@ -9,7 +9,7 @@ use holdfast::store::recent::Bounds;
 use holdfast::store::settle::Verdict;
 
 use super::harness::{Deployment, SOON, event};
-use crate::support::wait_until;
+use crate::support::{TestRedis, wait_until};
 
 const RECENT: &str = "holdfast:{0}:recent";
 const WARN: f64 = 0.6;
@@ -91,7 +91,7 @@ async fn switched_off_nothing_is_remembered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_who_may_not_measure_starts_and_a_broken_key_stops_nothing() {
     let mut deployment = Deployment::start(0, &[("HOLDFAST_RECENT__TRIM", "20ms")]).await;
-    deployment.cli(&["ACL", "SETUSER", "default", "-memory"]);
+    deployment.cli(&["ACL", "SETUSER", TestRedis::user(), "-memory"]);
     deployment.add_pod(&[]).await;
     let first = deployment.post("bmc-1", event(0)).await.unwrap();
     deployment.settled().await;

@@ -228,23 +228,23 @@ async fn a_permission_that_is_taken_away_loses_nothing() {
         eprintln!("SKIPPED: this Redis can't be asked what a user may do");
         return;
     }
-    deployment.cli(&["ACL", "SETUSER", "holdfast", "on", ">word", "~*", "&*", "+@all"]);
+    deployment.cli(&["ACL", "SETUSER", "limited", "on", ">word", "~*", "&*", "+@all"]);
     let user = [
-        ("HOLDFAST_REDIS__USERNAME", "holdfast"),
+        ("HOLDFAST_REDIS__USERNAME", "limited"),
         ("HOLDFAST_REDIS__PASSWORD", "word"),
     ];
     deployment.add_pod(&user).await;
     let sink = Deployment::sink(Mode::Status(503)).await;
     let id = deployment.subscribe(&sink.url("/events"), |_| {}).await;
     for (round, command) in ["zadd", "hset", "hsetnx", "hincrby", "sadd", "xadd"].iter().enumerate() {
-        deployment.cli(&["ACL", "SETUSER", "holdfast", &format!("-{command}")]);
+        deployment.cli(&["ACL", "SETUSER", "limited", &format!("-{command}")]);
         deployment.publish(20).await;
         wait_until("it says what is forbidden", SOON, async || {
             let forbidden = format!("may not run {}", command.to_uppercase());
             deployment.pods[0].stderr().contains(&forbidden)
         })
         .await;
-        deployment.cli(&["ACL", "SETUSER", "holdfast", &format!("+{command}")]);
+        deployment.cli(&["ACL", "SETUSER", "limited", &format!("+{command}")]);
         deployment.parked(20 * (round + 1)).await;
     }
     sink.set_mode(Mode::Ok).await;

@@ -258,3 +258,21 @@ async fn nothing_left(deployment: &Deployment, id: &SubscriptionId) {
     assert_eq!(deployment.cli(&["SISMEMBER", "holdfast:{0}:behind", id.as_str()]), "0");
     assert_eq!(deployment.cli(&["HLEN", "holdfast:{0}:bodies"]), "0");
 }
+
+/// The removal died between the registry and the first partition, of a subscription that no drain looks at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_that_was_cut_short_before_its_tombstone_is_finished() {
+    let mut deployment = Deployment::start(1, &[]).await;
+    let sink = Deployment::sink(Mode::Ok).await;
+    let id = deployment.subscribe(&sink.url("/events"), |_| {}).await;
+    deployment.suspend(&id).await;
+    deployment.publish(5).await;
+    deployment.parked(5).await;
+    let registry = "holdfast:subscriptions";
+    assert_eq!(deployment.cli(&["HDEL", registry, id.as_str()]), "1");
+    deployment.cli(&["HINCRBY", registry, ":version", "1"]);
+    deployment.add_pod(&[("HOLDFAST_WORKER__AUDIT", "200ms")]).await;
+    deployment.settled().await;
+    assert_eq!(deployment.ledger().await.dropped, 5);
+    assert!(deployment.cli(&["SMEMBERS", "holdfast:{0}:behind"]).is_empty());
+}

@@ -9,7 +9,6 @@ mod drain;
 mod find;
 mod large_settlements;
 mod limits;
-mod model;
 mod recent;
 mod refusals;
 mod registry;
@@ -20,6 +19,7 @@ mod state;
 mod suspension;
 mod takeover;
 mod wakeups;
+mod walk;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -51,6 +51,8 @@ const NOW: Duration = Duration::ZERO;
 /// A store on a server of its own, with one partition.
 struct Bench {
     redis: TestRedis,
+    /// The test's own hands.
+    admin: Connection,
     store: Store,
     partition: Arc<Partition>,
 }
@@ -58,14 +60,14 @@ struct Bench {
 impl Bench {
     async fn start() -> Self {
         let redis = TestRedis::start();
-        let connection = Connection::open(&config::Redis::default(), &redis.url(), FirstConnect::FailFast)
-            .await
-            .unwrap();
+        let admin = open(&redis.admin_url()).await;
+        let connection = open(&redis.url()).await;
         let store = Store::open(connection, "holdfast", Some(1)).await.unwrap();
         let partition = Arc::clone(&store.partitions()[0]);
         partition.ensure_groups().await.unwrap();
         Self {
             redis,
+            admin,
             store,
             partition,
         }
@@ -78,7 +80,7 @@ impl Bench {
 
     /// One command as it stands, with the answer in the type asked for.
     async fn raw<R: FromValue>(&self, words: &[&str]) -> R {
-        raw(&self.store, words).await
+        raw(&self.admin, words).await
     }
 
     async fn publish(&self, event: &str) -> StreamId {
@@ -174,15 +176,20 @@ impl Bench {
 
     /// Everything that the partition holds; fails where an invariant is broken.
     async fn sound(&self, subscriptions: &[&str]) -> State {
-        let state = State::read(&self.store, &self.partition, subscriptions).await;
+        let state = State::read(&self.admin, &self.partition, subscriptions).await;
         assert_eq!(state.faults(), Vec::<String>::new());
         state
     }
 }
 
-async fn raw<R: FromValue>(store: &Store, words: &[&str]) -> R {
+async fn open(url: &str) -> Connection {
+    let settings = config::Redis::default();
+    Connection::open(&settings, url, FirstConnect::FailFast).await.unwrap()
+}
+
+async fn raw<R: FromValue>(admin: &Connection, words: &[&str]) -> R {
     let command = CustomCommand::new(words[0].to_owned(), ClusterHash::FirstKey, false);
-    let answer: Result<R, _> = store.connection().client().custom(command, words[1..].to_vec()).await;
+    let answer: Result<R, _> = admin.client().custom(command, words[1..].to_vec()).await;
     answer.unwrap_or_else(|error| panic!("{words:?}: {error}"))
 }
 

@@ -9,6 +9,7 @@ use holdfast::store::recent::{Bounds, Note};
 use holdfast::store::settle::{Settlement, Verdict};
 
 use super::{Bench, LONG, NOW, due, id, outcome, settlement};
+use crate::support::TestRedis;
 
 const PLENTY: Bounds = Bounds {
     max_age_ms: 900_000,
@@ -233,7 +234,7 @@ async fn who_may_not_measure_estimates() {
     let now = u64::try_from(bench.now().await).unwrap();
     bench.fill(now - 500_000, 400).await;
     let before = bench.usage().await;
-    bench.redis.cli(&["ACL", "SETUSER", "default", "-memory"]);
+    bench.redis.cli(&["ACL", "SETUSER", TestRedis::user(), "-memory"]);
     let estimated = bench.partition.trim(PLENTY).await.unwrap().bytes;
     assert!(
         estimated > before / 4 && estimated < before * 4,
@@ -244,7 +245,7 @@ async fn who_may_not_measure_estimates() {
         ..PLENTY
     };
     bench.partition.trim(half).await.unwrap();
-    bench.redis.cli(&["ACL", "SETUSER", "default", "+memory"]);
+    bench.redis.cli(&["ACL", "SETUSER", TestRedis::user(), "+memory|usage"]);
     let left = bench.usage().await;
     assert!(left > 0 && left < before * 4 / 5, "{left} of {before}");
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use fred::prelude::LuaInterface;
 use fred::types::Value;
 use holdfast::domain::ids::StreamId;
-use holdfast::store::{Partition, Store};
+use holdfast::store::Partition;
+use holdfast::store::connect::Connection;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
@@ -47,9 +48,9 @@ fn list<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(value: D) -> 
 }
 
 impl State {
-    pub(super) async fn read(store: &Store, partition: &Partition, subscriptions: &[&str]) -> Self {
+    pub(super) async fn read(admin: &Connection, partition: &Partition, subscriptions: &[&str]) -> Self {
         let arguments: Vec<Value> = subscriptions.iter().map(|id| Value::from(*id)).collect();
-        let client = store.connection().client();
+        let client = admin.client();
         let json: String = client
             .eval(SCRIPT, vec![partition.keys().events.as_str()], arguments)
             .await

@@ -1,14 +1,15 @@
-//! What the model knows: which events were accepted and for whom, who received what, what each worker believes.
+//! What the walk knows: which events were accepted and for whom, who received what, what each worker believes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast::domain::ids::{Member, StreamId};
+use holdfast::store::Partition;
+use holdfast::store::connect::Connection;
 use holdfast::store::drain::Redelivery;
 use holdfast::store::settle::RefusalLimits;
 use holdfast::store::workers::Claim;
-use holdfast::store::{Partition, Store};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -28,7 +29,8 @@ pub(super) struct Worker {
 }
 
 pub(super) struct World {
-    pub(super) store: Store,
+    /// The test's own hands.
+    pub(super) admin: Connection,
     pub(super) partition: Arc<Partition>,
     pub(super) random: StdRng,
     pub(super) seed: u64,
@@ -53,15 +55,14 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) async fn new(store: Store, seed: u64) -> Self {
-        let partition = Arc::clone(&store.partitions()[0]);
+    pub(super) async fn new(admin: Connection, partition: Arc<Partition>, seed: u64) -> Self {
         partition.ensure_groups().await.unwrap();
         // Every other walk remembers what it settles.
         partition.recording.set(seed.is_multiple_of(2));
         let mut world = Self {
-            state: State::read(&store, &partition, &[]).await,
+            state: State::read(&admin, &partition, &[]).await,
+            admin,
             partition,
-            store,
             random: StdRng::seed_from_u64(seed),
             seed,
             log: Vec::new(),
@@ -105,10 +106,14 @@ impl World {
         self.log.push(step);
     }
 
-    /// Reads everything and checks it against the model.
+    pub(super) async fn look(&self, subscriptions: &[&str]) -> State {
+        State::read(&self.admin, &self.partition, subscriptions).await
+    }
+
+    /// Reads everything and checks it against what the walk knows.
     pub(super) async fn check(&mut self) {
         let names: Vec<&str> = self.subscriptions.keys().map(String::as_str).collect();
-        let state = State::read(&self.store, &self.partition, &names).await;
+        let state = self.look(&names).await;
         let mut faults = state.faults();
         faults.extend(self.lost(&state));
         let behind = |state: &State| state.behind.iter().cloned().collect::<BTreeSet<String>>();
@@ -176,7 +181,7 @@ impl World {
             ">",
         ];
         type Streams = Vec<(String, Vec<(String, Vec<String>)>)>;
-        let answer: Option<Streams> = raw(&self.store, &words).await;
+        let answer: Option<Streams> = raw(&self.admin, &words).await;
         let entries = answer.into_iter().flatten().flat_map(|(_, entries)| entries);
         entries.map(|(id, fields)| (id.parse().unwrap(), fields)).collect()
     }
@@ -219,7 +224,7 @@ impl World {
     pub(super) async fn set_full(&mut self, full: bool) {
         self.full = full;
         let limit = if full { "1" } else { "0" };
-        let _: String = raw(&self.store, &["CONFIG", "SET", "maxmemory", limit]).await;
+        let _: String = raw(&self.admin, &["CONFIG", "SET", "maxmemory", limit]).await;
     }
 
     /// The subscriber answered 2xx.
