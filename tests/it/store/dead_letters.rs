@@ -30,7 +30,10 @@ async fn a_delivery_is_replayed_once_and_sent_as_it_was() {
     let redelivery = bench.take("w1").await;
     let parked = due(bench.fetch(&redelivery, &[]).await);
     assert_eq!(parked[0].member, members[0]);
-    assert_eq!(parked[0].body, Some(settlement(members[0].0, Vec::new()).frame.encode()));
+    assert_eq!(
+        parked[0].body,
+        Some(settlement(members[0].0, Vec::new()).frame.encode())
+    );
     assert_eq!(parked[0].attempts, 0, "it starts anew");
 }
 
