@@ -89,12 +89,20 @@ if how == 'offer' then
   return answer
 end
 
+-- A dead letter has its event for itself: where others wait for the same one, it takes memory instead of freeing any.
+-- So a full server, which refuses this no-op, keeps such deliveries until there is room.
+local full = type(redis.pcall('ZADD', WAKEUPS, 'XX', '0', '')) == 'table'
+local function can_move(member)
+  if not full or number(redis.call('HGET', REFS, member)) == 0 then return true end
+  go_on = -1
+  return false
+end
 unlock()
 local many, old = 0, 0
 for i, member in ipairs(picked) do
   local tried = redis.call('HGET', tries(s), member)
   local err = tried and string.match(tried, '^%d+ %d+ %d+ (.*)$') or c[3] or ''
-  if bury(s, member, reasons[i], err) then
+  if can_move(member) and bury(s, member, reasons[i], err) then
     if reasons[i] == too_many then many = many + 1 else old = old + 1 end
   end
 end

@@ -101,7 +101,7 @@ async fn however_many_hang_the_healthy_one_gets_every_event_at_once() {
     const HANGING: usize = 60;
     let settings = [
         ("HOLDFAST_DELIVERY__TIMEOUT", "10m"),
-        ("HOLDFAST_DELIVERY__DIRECT_WAIT", "20s"),
+        ("HOLDFAST_DELIVERY__DIRECT_WAIT", "100s"),
         ("HOLDFAST_DELIVERY__POD_MAX_IN_FLIGHT", "128"),
         ("HOLDFAST_WORKER__MAX_EVENTS", "128"),
     ];
@@ -126,7 +126,7 @@ async fn however_many_hang_the_healthy_one_gets_every_event_at_once() {
         assert_eq!(healthy.counts().distinct, count);
     }
     hangs.store(true, Ordering::Relaxed);
-    for count in 21..=2_020 {
+    for count in 21..=620 {
         deployment.publish(1).await;
         if count % 5 == 0 {
             wait_until("the healthy one has them", SOON, async || {
@@ -144,7 +144,7 @@ async fn however_many_hang_the_healthy_one_gets_every_event_at_once() {
         "none of it was parked meanwhile"
     );
     hanging.open();
-    deployment.settled().await;
+    deployment.settled_within(3 * SOON).await;
     assert_eq!(deployment.expect_all_at(&well, &healthy), 0);
     for id in &ill {
         assert_eq!(deployment.expect_all(id, &hanging.accepted()), 0);

@@ -336,6 +336,29 @@ async fn limits_are_kept_in_a_full_redis() {
     assert_eq!((state.total("dead_lettered"), state.total("overflowed")), (15, 15));
 }
 
+/// 500 subscriptions that waited for the same 100 events became 20 times what Redis may take.
+#[tokio::test]
+async fn a_full_redis_makes_no_copies_of_events_that_others_wait_for() {
+    let bench = Bench::start().await;
+    for _ in 0..20 {
+        let event = bench.publish("shared").await;
+        bench.read("w1", Stream::Events).await;
+        let both = ["a", "b"].map(|subscription| outcome(subscription, Verdict::Behind, NOW));
+        bench.settle("w1", &[settlement(event, both.to_vec())]).await;
+    }
+    bench.redis.config_set("maxmemory", "1");
+    assert_eq!(bury(&bench, &keep("a", 5)).await, (Moved::default(), 1));
+    bench.redis.config_set("maxmemory", "0");
+    assert_eq!(bury(&bench, &keep("a", 5)).await.0.too_many, 15);
+    bench.redis.config_set("maxmemory", "1");
+    assert_eq!(
+        bury(&bench, &keep("b", 5)).await.0.too_many,
+        15,
+        "nobody else waits for these"
+    );
+    bench.sound(&["a", "b"]).await;
+}
+
 /// Each key in turn is replaced by a string; both scripts fail before they change anything.
 #[rstest]
 #[case("tries:a")]
