@@ -72,8 +72,7 @@ async fn each_event_is_found_where_it_is() {
 #[tokio::test]
 async fn the_events_of_a_source_are_found_wherever_they_are() {
     let bench = Bench::remembering().await;
-    // Else small bodies come all at once.
-    // The name that Redis 6.2 has, and later ones know too.
+    // Else small bodies come all at once. Named as in Redis 6.2; later ones know that name too.
     bench.redis.config_set("hash-max-ziplist-entries", "1");
     let mut expected = Vec::new();
     for (subscription, verdict) in [
