@@ -101,7 +101,7 @@ async fn however_many_hang_the_healthy_one_gets_every_event_at_once() {
     const HANGING: usize = 60;
     let settings = [
         ("HOLDFAST_DELIVERY__TIMEOUT", "10m"),
-        ("HOLDFAST_DELIVERY__DIRECT_WAIT", "20s"),
+        ("HOLDFAST_DELIVERY__DIRECT_WAIT", "100s"),
         ("HOLDFAST_DELIVERY__POD_MAX_IN_FLIGHT", "128"),
         ("HOLDFAST_WORKER__MAX_EVENTS", "128"),
     ];
