@@ -19,14 +19,29 @@ pub struct Subscription {
     /// The registry's version when this subscription last changed; a suspend or resume applies only when newer.
     #[serde(default)]
     pub version: u64,
+    /// What people call it; no two need differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Where the events go: an `http` or `https` URL.
     pub destination: Url,
+    /// Tried in this order, in the same attempt, when the destination is unavailable.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backup_destinations: Vec<Url>,
     /// The `Context` that the subscriber asked to see in every event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
     /// Which records it wants; empty wants all.
     #[serde(default)]
     pub filter: Filter,
+    /// What its requests carry.
+    #[serde(default)]
+    pub payload: PayloadFormat,
+    /// Whether records of several parked events may travel in one message while it is behind.
+    #[serde(default = "yes")]
+    pub coalesce: bool,
+    /// Minutes between the heartbeat events that it is sent; none where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_minutes: Option<u32>,
     /// Headers added to every request, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, Secret)>,
@@ -48,6 +63,12 @@ pub struct Subscription {
     /// PEM file with the only authorities trusted for this destination; must exist on every worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// Authorities or certificates trusted for this destination, in place of the system's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<TrustedCertificate>,
+    /// What it is shown when it asks for a client certificate; the first that is usable.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_certificates: Vec<ClientCertificate>,
     /// Whether the destination's certificate is checked.
     #[serde(default = "yes")]
     pub verify_certificate: bool,
@@ -62,6 +83,37 @@ pub struct Subscription {
     pub state: State,
     /// When it was created, RFC 3339.
     pub created_at: String,
+}
+
+/// What a request to a subscriber carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PayloadFormat {
+    /// A Redfish Event (or MetricReport) with only the records that it asked for, mended where hardware deviates.
+    #[default]
+    Event,
+    /// The bytes as they came, all records, no `Context` of its own.
+    Raw,
+}
+
+/// A member of a subscription's `Certificates`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustedCertificate {
+    /// Names it in its collection; never used again there.
+    pub id: String,
+    /// One certificate or a chain, PEM.
+    pub pem: String,
+}
+
+/// A member of a subscription's `ClientCertificates`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientCertificate {
+    /// Names it in its collection; never used again there.
+    pub id: String,
+    /// The certificate and its chain, PEM.
+    pub pem: String,
+    /// Its private key, PEM.
+    pub key: Secret,
 }
 
 /// Whether a subscription's deliveries are sent or only kept.
@@ -152,9 +204,14 @@ impl Subscription {
         Self {
             id,
             version: 0,
+            name: None,
             destination,
+            backup_destinations: Vec::new(),
             context: None,
             filter: Filter::default(),
+            payload: PayloadFormat::default(),
+            coalesce: true,
+            heartbeat_minutes: None,
             headers: Vec::new(),
             retry_policy: DeliveryRetryPolicy::default(),
             retry: RetryOverrides::default(),
@@ -162,6 +219,8 @@ impl Subscription {
             max_in_flight: None,
             timeout: None,
             ca_file: None,
+            certificates: Vec::new(),
+            client_certificates: Vec::new(),
             verify_certificate: true,
             secret: None,
             previous_secret: None,
@@ -196,9 +255,13 @@ impl Subscription {
     #[must_use]
     pub fn is_sent_like(&self, other: &Self) -> bool {
         self.destination == other.destination
+            && self.backup_destinations == other.backup_destinations
+            && self.payload == other.payload
             && self.headers == other.headers
             && self.secret == other.secret
             && self.ca_file == other.ca_file
+            && self.certificates == other.certificates
+            && self.client_certificates == other.client_certificates
             && self.verify_certificate == other.verify_certificate
             && self.timeout == other.timeout
     }
