@@ -193,7 +193,7 @@ impl Store {
     }
 
     /// Reads, edits and writes one subscription, again when somebody else wrote in between.
-    async fn change(
+    pub(super) async fn change(
         &self,
         id: &SubscriptionId,
         edit: impl Fn(Option<Subscription>) -> Result<Option<Subscription>, StoreError>,
@@ -236,7 +236,7 @@ impl Store {
         Ok(subscription)
     }
 
-    fn registry_key(&self) -> String {
+    pub(super) fn registry_key(&self) -> String {
         keys::subscriptions(&self.prefix)
     }
 }
