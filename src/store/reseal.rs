@@ -75,7 +75,7 @@ impl Store {
         ids.dedup();
         let mut written = 0;
         for id in ids {
-            if self.change(id, |known| Ok(known)).await?.is_some() {
+            if self.change(id, Ok).await?.is_some() {
                 written += 1;
             }
         }
