@@ -13,6 +13,7 @@ pub mod records;
 pub mod resource;
 pub mod retention;
 pub mod retry;
+pub mod secret;
 pub mod signature;
 pub mod subscription;
 pub mod terms;

@@ -26,8 +26,10 @@ pub mod permissions;
 pub mod probe;
 pub mod recent;
 pub mod registry;
+pub mod reseal;
 pub mod retention;
 mod scripts;
+pub mod seal;
 mod search;
 pub mod sessions;
 pub mod settings;
@@ -44,6 +46,7 @@ use self::connect::Connection;
 pub use self::error::StoreError;
 pub use self::partition::Partition;
 use self::partition::measured;
+use self::seal::Sealer;
 
 /// The deployment's data in Redis.
 #[derive(Debug)]
@@ -51,6 +54,7 @@ pub struct Store {
     connection: Connection,
     prefix: String,
     partitions: Vec<Arc<Partition>>,
+    sealer: Arc<Sealer>,
 }
 
 impl Store {
@@ -84,7 +88,21 @@ impl Store {
             connection,
             prefix: prefix.to_owned(),
             partitions,
+            sealer: Arc::default(),
         })
+    }
+
+    /// The same store with secrets sealed; until then they are kept as they are.
+    #[must_use]
+    pub fn sealed_by(mut self, sealer: Sealer) -> Self {
+        self.sealer = Arc::new(sealer);
+        self
+    }
+
+    /// Seals what is secret.
+    #[must_use]
+    pub fn sealer(&self) -> &Arc<Sealer> {
+        &self.sealer
     }
 
     /// All partitions.
