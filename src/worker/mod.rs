@@ -10,6 +10,7 @@ pub mod commons;
 mod direct;
 mod drain;
 mod ends;
+pub mod envelope;
 pub mod heartbeat;
 pub mod in_flight;
 pub mod lane;
