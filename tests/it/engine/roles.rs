@@ -11,19 +11,20 @@ async fn refuses(url: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_api_takes_in_and_a_worker_delivers() {
-    let mut deployment = Deployment::start(0, &[]).await;
+    let deployment = Deployment::start(0, &[]).await;
     let url = deployment.redis.url();
     // The first process of a deployment: the groups are not there yet.
     deployment.cli(&["DEL", "holdfast:{0}:events", "holdfast:{0}:redeliveries"]);
-    let mut api = Holdfast::start(
-        &["serve"],
-        &[
+    let serve = |role| {
+        let environment = [
             ("HOLDFAST_REDIS__URL", url.as_str()),
-            ("HOLDFAST_SERVE__ROLE", "api"),
+            ("HOLDFAST_SERVE__ROLE", role),
             ("HOLDFAST_ADMIN__REFRESH", "50ms"),
             ("HOLDFAST_WORKER__DRAIN_DELAY", "0s"),
-        ],
-    );
+        ];
+        Holdfast::start(&["serve"], &environment)
+    };
+    let mut api = serve("api");
     api.answers("/readyz", SOON).await;
     api.answers("/livez", SOON).await;
     let sink = Deployment::sink(Mode::Ok).await;
@@ -43,10 +44,9 @@ async fn an_api_takes_in_and_a_worker_delivers() {
     assert_eq!(deployment.cli(&["ZCARD", "holdfast:{0}:workers"]), "0");
     assert_eq!(deployment.snapshot().await.events, 1);
 
-    let worker = deployment.add_pod(&[("HOLDFAST_SERVE__ROLE", "worker")]).await;
+    let worker = serve("worker");
     wait_until("it is delivered", SOON, async || sink.deliveries().len() == 1).await;
     deployment.settled().await;
-    let worker = &deployment.pods[worker];
     worker.answers("/readyz", SOON).await;
     assert!(refuses(&worker.intake("/events/bmc-1")).await, "it takes nothing in");
     assert!(refuses(&worker.redfish("/redfish")).await, "nor does it serve Redfish");
