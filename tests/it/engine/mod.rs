@@ -20,3 +20,4 @@ mod service;
 mod start;
 mod subscriber;
 mod subscriptions;
+mod together;
