@@ -1,6 +1,7 @@
 //! The rules of delivery, pure: no runtime, no Redis, no clock, no randomness. Time and chance come in as
 //! arguments, so every rule is tested by calling it.
 
+pub mod account;
 pub mod event;
 pub mod filter;
 pub mod ids;
@@ -14,6 +15,7 @@ pub mod resource;
 pub mod retention;
 pub mod retry;
 mod schema;
+pub mod secret;
 pub mod signature;
 pub mod subscription;
 pub mod terms;

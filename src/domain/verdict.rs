@@ -108,6 +108,18 @@ impl Answer {
         }
     }
 
+    /// Whether the request was made; one that was not, for a reason on this side, uses up no attempt of a retry policy.
+    #[must_use]
+    pub fn was_tried(&self) -> bool {
+        !matches!(
+            self,
+            Self::None {
+                failure: Failure::Setup,
+                ..
+            }
+        )
+    }
+
     /// Whether the deadline passed: the in-flight limit is halved.
     #[must_use]
     pub fn timed_out(&self) -> bool {

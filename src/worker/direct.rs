@@ -135,10 +135,11 @@ async fn deliver(
     let load = Load::of_one(&delivery, 1, bodies);
     let answer = attempt(lane, subscriber, &load, Path::Direct).await;
     let outcome = judged(lane, subscriber, &answer);
-    let mark = (outcome.verdict == Verdict::Unavailable).then(|| lane.behind.failing(id));
+    let unavailable = matches!(outcome.verdict, Verdict::Unavailable | Verdict::NotTried);
+    let mark = unavailable.then(|| lane.behind.failing(id));
     if answer.judge() == Judgement::Gone {
         Box::pin(ends::gone(lane, subscription)).await;
-    } else if mark.is_some() {
+    } else if outcome.verdict == Verdict::Unavailable {
         Box::pin(ends::after_attempts(lane, subscription, 1)).await;
     }
     Some((outcome, mark))
@@ -150,6 +151,7 @@ fn judged(lane: &Lane, subscriber: &Subscriber, answer: &Answer) -> Outcome {
     let verdict = match answer.judge() {
         Judgement::Delivered => Verdict::Delivered,
         Judgement::Refused => Verdict::Refused,
+        Judgement::Unavailable if !answer.was_tried() => Verdict::NotTried,
         Judgement::Unavailable if policy.attempts_of_a_delivery() == 1 => Verdict::GivenUp,
         Judgement::Unavailable => Verdict::Unavailable,
         // It has just been suspended: kept, never tried.
