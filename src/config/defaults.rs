@@ -88,6 +88,7 @@ impl Default for Delivery {
             coalesce_records: 256,
             pod_max_in_flight: 512,
             pod_max_bytes: Size(32 << 20),
+            heartbeat_minute: Period::from_secs(60),
             idle_connection: Period::from_secs(3),
         }
     }

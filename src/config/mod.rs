@@ -175,6 +175,8 @@ pub struct Delivery {
     pub pod_max_in_flight: usize,
     /// Bytes of request bodies at once in one pod.
     pub pod_max_bytes: Size,
+    /// What a minute of a subscription's heartbeat interval is; shorter for trying it out.
+    pub heartbeat_minute: Period,
     /// How long an idle connection to a subscriber is kept.
     pub idle_connection: Period,
 }

@@ -181,6 +181,9 @@ const RULES: &[Rule] = &[
     ("delivery.pod_max_bytes", SIZE, |c| {
         c.delivery.pod_max_bytes.0 >= 1 << 20
     }),
+    ("delivery.heartbeat_minute", SOME_TIME, |c| {
+        some_time(c.delivery.heartbeat_minute)
+    }),
     ("delivery.idle_connection", ANY_TIME, |c| {
         any_time(c.delivery.idle_connection)
     }),

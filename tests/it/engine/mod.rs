@@ -12,6 +12,7 @@ mod limits;
 mod outage;
 mod poison;
 mod prefixes;
+mod pulses;
 mod recent;
 mod redis_faults;
 mod retry_now;
