@@ -86,19 +86,19 @@ pub async fn step(pod: &Pod, lanes: &[Arc<Lane>]) -> Result<Option<Duration>, St
 }
 
 async fn send(pod: &Pod, to: &Subscriber) {
-    let to = &to.subscription;
+    let subscription = &to.subscription;
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
     let id = format!("heartbeat-{}", now.as_millis());
     let parcel = Parcel {
-        id: format!("{}.{id}", to.id),
+        id: format!("{}.{id}", subscription.id),
         attempt: 1,
         events: 1,
-        body: heartbeat::event(to.context.as_deref(), &id, &Timestamp::now().to_string()),
+        body: heartbeat::event(subscription.context.as_deref(), &id, &Timestamp::now().to_string()),
     };
     let answer = pod.sender.send(to, &parcel).await;
     if answer.judge() != Judgement::Delivered {
-        debug!(subscription = %to.id, error = answer.describe(), "a heartbeat was not taken");
+        debug!(subscription = %subscription.id, error = answer.describe(), "a heartbeat was not taken");
     }
 }

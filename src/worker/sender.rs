@@ -1,4 +1,4 @@
-//! One POST to a subscriber: headers, signature, one deadline over everything, and what the answer means.
+//! One POST to a subscriber: one deadline over everything, and what the answer means.
 //!
 //! No redirect is followed and no proxy of the environment is used. Clients are shared by all subscribers
 //! with the same TLS settings, since each costs memory and time to build.
@@ -10,13 +10,13 @@ use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Identity, Url};
 
+use super::catalog::Subscriber;
+use super::envelope::Envelope;
 use crate::config::Delivery;
-use crate::domain::secret::Secret;
-use crate::domain::signature::Signer;
 use crate::domain::subscription::Subscription;
 use crate::domain::verdict::{Answer, Failure, Judgement};
 
@@ -78,18 +78,24 @@ impl Sender {
     }
 
     /// Sends one message and waits for its whole answer, within the subscription's deadline.
-    pub async fn send(&self, to: &Subscription, parcel: &Parcel) -> Answer {
-        self.exchange(to, parcel, 0).await.answer
+    pub async fn send(&self, to: &Subscriber, parcel: &Parcel) -> Answer {
+        self.exchange(&to.subscription, to.envelope(), parcel, 0).await.answer
     }
 
     /// The same, keeping the beginning of what the subscriber says: at most `keep` bytes. Where the destination is
     /// unavailable its backups are tried, each with the whole deadline. One that accepts has it; whatever else they say
     /// changes nothing, since they answer for a destination that could not.
-    pub async fn exchange(&self, to: &Subscription, parcel: &Parcel, keep: usize) -> Reply {
-        let first = self.exchange_with(to, &to.destination, parcel, keep).await;
+    pub async fn exchange(
+        &self,
+        to: &Subscription,
+        envelope: Result<&Envelope, &String>,
+        parcel: &Parcel,
+        keep: usize,
+    ) -> Reply {
+        let first = self.exchange_with(to, &to.destination, envelope, parcel, keep).await;
         if first.answer.asks_for_backup() {
             for backup in &to.backup_destinations {
-                let reply = self.exchange_with(to, backup, parcel, keep).await;
+                let reply = self.exchange_with(to, backup, envelope, parcel, keep).await;
                 if reply.answer.judge() == Judgement::Delivered {
                     return reply;
                 }
@@ -98,15 +104,23 @@ impl Sender {
         first
     }
 
-    async fn exchange_with(&self, to: &Subscription, destination: &Url, parcel: &Parcel, keep: usize) -> Reply {
+    async fn exchange_with(
+        &self,
+        to: &Subscription,
+        destination: &Url,
+        envelope: Result<&Envelope, &String>,
+        parcel: &Parcel,
+        keep: usize,
+    ) -> Reply {
         let deadline = self.deadline(to);
         let mut excerpt = Vec::new();
         let exchange = async {
-            if let Some(locked) = to.locked() {
-                return Err(setup(locked.to_string()));
-            }
+            let envelope = envelope.map_err(|reason| setup(reason.clone()))?;
             let client = self.client(to).await?;
-            let headers = headers(to, parcel).map_err(setup)?;
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let headers = envelope
+                .headers(parcel, now.unwrap_or_default().as_secs())
+                .map_err(setup)?;
             let request = client
                 .post(destination.clone())
                 .headers(headers)
@@ -239,58 +253,6 @@ fn identity(to: &Subscription) -> Result<Option<Identity>, String> {
     problem.map_or(Ok(None), Err)
 }
 
-/// Our headers win over the subscription's own: they are what the receiver relies on.
-fn headers(to: &Subscription, parcel: &Parcel) -> Result<HeaderMap, String> {
-    let Parcel {
-        id,
-        attempt,
-        events,
-        body,
-    } = parcel;
-    let mut headers = HeaderMap::with_capacity(7 + to.headers.len());
-    for (name, value) in &to.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no header name"))?;
-        let mut value = HeaderValue::from_str(value.reveal().map_err(|locked| locked.to_string())?)
-            .map_err(|_| format!("the value of header {name} has a character that headers can't carry"))?;
-        value.set_sensitive(true);
-        headers.append(name, value);
-    }
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
-    if let Some(signature) = signature(to, id, now, body)? {
-        headers.insert(
-            "webhook-signature",
-            HeaderValue::from_str(&signature).map_err(|error| error.to_string())?,
-        );
-    }
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(
-        "webhook-id",
-        HeaderValue::from_str(id).map_err(|error| error.to_string())?,
-    );
-    headers.insert("webhook-timestamp", HeaderValue::from(now));
-    headers.insert("holdfast-attempt", HeaderValue::from(*attempt));
-    if *events > 1 {
-        headers.insert("holdfast-events", HeaderValue::from(*events));
-    }
-    Ok(headers)
-}
-
-/// The signature with the subscription's key and, after a rotation, also with the key before it for as long as
-/// receivers were given to change over: Standard Webhooks separates several with a space.
-fn signature(to: &Subscription, id: &str, now: u64, body: &Bytes) -> Result<Option<String>, String> {
-    let keys = to.signing_keys(now);
-    let sign = |key: &Secret| {
-        let key = key.reveal().map_err(|locked| locked.to_string())?;
-        let signer = Signer::new(key).map_err(|error| error.to_string())?;
-        Ok(signer.sign(id, now, body))
-    };
-    let signed: Vec<String> = keys.map(sign).collect::<Result<_, String>>()?;
-    Ok((!signed.is_empty()).then(|| signed.join(" ")))
-}
-
 /// Reads the rest of an answer, up to a limit, and keeps its first bytes. One that breaks off was not given: better
 /// sent twice than lost.
 async fn read_to_end(mut response: reqwest::Response, keep: usize, kept: &mut Vec<u8>) -> Result<(), Answer> {
@@ -366,6 +328,7 @@ fn chain(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reqwest::header::HeaderValue;
 
     #[test]
     fn retry_after_is_read_in_both_forms() {

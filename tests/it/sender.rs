@@ -9,6 +9,7 @@ use holdfast::domain::ids::SubscriptionId;
 use holdfast::domain::subscription::{ClientCertificate, Secret, Subscription, TrustedCertificate};
 use holdfast::domain::units::Period;
 use holdfast::domain::verdict::{Answer, Failure};
+use holdfast::worker::catalog::Subscriber;
 use holdfast::worker::sender::{Parcel, Sender};
 use rstest::rstest;
 use rustls::RootCertStore;
@@ -92,7 +93,8 @@ async fn send(sender: &Sender, to: &Subscription) -> Answer {
         events: 1,
         body: Bytes::from_static(b"{}"),
     };
-    sender.send(to, &parcel).await
+    let to = Subscriber::new(Arc::new(to.clone()), &Delivery::default(), None);
+    sender.send(&to, &parcel).await
 }
 
 fn failure(answer: &Answer) -> Option<Failure> {

@@ -8,7 +8,7 @@ use holdfast::domain::ids::{DeliveryId, StreamId};
 use holdfast::domain::subscription::{PayloadFormat, Subscription};
 use rstest::rstest;
 
-use super::harness::{Deployment, SOON, event};
+use super::harness::{Deployment, SOON};
 use super::subscriber::{Reply, Seen, Subscriber};
 use crate::support::wait_until;
 
@@ -42,7 +42,11 @@ async fn recover(
         false => Reply::Status(503),
     })
     .await;
-    deployment.subscribe(&subscriber.url(), edit).await;
+    let together = |to: &mut Subscription| {
+        to.coalesce = true;
+        edit(to);
+    };
+    deployment.subscribe(&subscriber.url(), together).await;
     let published = deployment.publish(count).await;
     deployment.parked(count).await;
     up.store(true, Ordering::SeqCst);
@@ -134,16 +138,30 @@ async fn each_goes_alone_where_that_is_asked_for(#[case] edit: fn(&mut Subscript
     deployment.settled().await;
     assert_eq!(subscriber.accepted().len(), published.len());
     assert!(subscriber.seen().iter().all(|seen| events(seen) == 1));
-    let raw = event(42);
-    let as_it_came = subscriber
-        .seen()
-        .iter()
-        .filter(|seen| seen.body == raw.as_bytes())
-        .count();
-    let subscription = &deployment.store.registry().await.unwrap().subscriptions[0];
-    assert_eq!(
-        as_it_came > 0,
-        subscription.payload == PayloadFormat::Raw,
-        "the hardware's events lack a MemberId"
-    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_dies_with_many_on_their_way_loses_none() {
+    let script = |seen: &Seen| {
+        if events(seen) > 16 {
+            Reply::Hold
+        } else {
+            Reply::Status(200)
+        }
+    };
+    let (mut deployment, subscriber, published) = recover(400, &[], |_| {}, script).await;
+    wait_until("many are on their way", SOON, async || {
+        subscriber.in_flight() > 0 && subscriber.seen().iter().any(|seen| events(seen) > 16)
+    })
+    .await;
+    deployment.pods[0].sigkill();
+    let before = subscriber.accepted().len();
+    deployment.add_pod(&[]).await;
+    subscriber.open();
+    deployment.settled().await;
+    let accepted = ids(&subscriber.accepted());
+    let distinct: HashSet<_> = accepted.iter().copied().collect();
+    assert_eq!(distinct, published.iter().copied().collect(), "all of them");
+    assert!(before < 400, "it died in the middle");
+    assert_eq!(deployment.ledger().await.delivered, 400);
 }
