@@ -8,6 +8,7 @@
 )]
 
 mod bare;
+mod coalescing;
 mod counter;
 mod dead;
 mod deployment;
@@ -19,6 +20,7 @@ mod idle;
 mod isolation;
 mod latency;
 mod lateness;
+mod link;
 mod matching;
 mod output;
 mod process;
@@ -91,7 +93,7 @@ impl Plan {
 }
 
 /// A benchmark's name, and what it measures.
-const BENCHMARKS: [(&str, &str); 12] = [
+const BENCHMARKS: [(&str, &str); 13] = [
     (
         "direct",
         "direct deliveries, one event to one subscriber, against a bare loop",
@@ -101,6 +103,10 @@ const BENCHMARKS: [(&str, &str); 12] = [
     (
         "drain",
         "a subscriber that comes back: first delivery, and 100,000 of them",
+    ),
+    (
+        "coalescing",
+        "a backlog over a long link: events that travel together against one by one",
     ),
     (
         "dead",
@@ -121,6 +127,7 @@ async fn measure(name: &str, plan: Plan) -> Vec<Row> {
         "fan-out" => direct::measure(plan, 10).await,
         "isolation" => isolation::measure(plan).await,
         "drain" => drain::measure(plan).await,
+        "coalescing" => coalescing::measure(plan).await,
         "dead" => dead::measure(plan).await,
         "footprint" => footprint::measure(plan).await,
         "latency" => latency::measure(plan).await,

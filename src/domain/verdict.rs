@@ -120,6 +120,16 @@ impl Answer {
         )
     }
 
+    /// Whether a backup destination is to be tried: there was no answer, or one that says that the server failed. Who
+    /// refuses, or asks for patience, has answered.
+    #[must_use]
+    pub fn asks_for_backup(&self) -> bool {
+        match self {
+            Self::Status { code, .. } => (500..=599).contains(code),
+            Self::None { failure, .. } => *failure != Failure::Setup,
+        }
+    }
+
     /// Whether the deadline passed: the in-flight limit is halved.
     #[must_use]
     pub fn timed_out(&self) -> bool {

@@ -24,6 +24,7 @@ pub mod outage;
 mod partition;
 pub mod permissions;
 pub mod probe;
+pub mod pulses;
 pub mod recent;
 pub mod registry;
 pub mod reseal;

@@ -8,19 +8,22 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client};
+use reqwest::{Certificate, Client, Identity, Url};
 
 use super::catalog::Subscriber;
 use super::envelope::Envelope;
 use crate::config::Delivery;
 use crate::domain::subscription::Subscription;
-use crate::domain::verdict::{Answer, Failure};
+use crate::domain::verdict::{Answer, Failure, Judgement};
 
 /// At most this much of an answer's body is read, so that its connection can be used again.
 const ANSWER_LIMIT: usize = 64 * 1024;
+/// More clients than this are not kept: they are made again as they are needed.
+const MOST_CLIENTS: usize = 256;
 
 /// Sends deliveries.
 #[derive(Debug)]
@@ -58,6 +61,10 @@ struct Tls {
     /// When the file was changed last: one that was renewed makes a new client.
     changed: Option<SystemTime>,
     verify: bool,
+    /// What its trusted certificates are.
+    trusted: Option<[u8; 32]>,
+    /// What its client certificates are.
+    shown: Option<[u8; 32]>,
 }
 
 impl Sender {
@@ -75,10 +82,32 @@ impl Sender {
         self.exchange(&to.subscription, to.envelope(), parcel, 0).await.answer
     }
 
-    /// The same, keeping the beginning of what the subscriber says: at most `keep` bytes.
+    /// The same, keeping the beginning of what the subscriber says: at most `keep` bytes. Where the destination is
+    /// unavailable its backups are tried, each with the whole deadline. One that accepts has it; whatever else they say
+    /// changes nothing, since they answer for a destination that could not.
     pub async fn exchange(
         &self,
         to: &Subscription,
+        envelope: Result<&Envelope, &String>,
+        parcel: &Parcel,
+        keep: usize,
+    ) -> Reply {
+        let first = self.exchange_with(to, &to.destination, envelope, parcel, keep).await;
+        if first.answer.asks_for_backup() {
+            for backup in &to.backup_destinations {
+                let reply = self.exchange_with(to, backup, envelope, parcel, keep).await;
+                if reply.answer.judge() == Judgement::Delivered {
+                    return reply;
+                }
+            }
+        }
+        first
+    }
+
+    async fn exchange_with(
+        &self,
+        to: &Subscription,
+        destination: &Url,
         envelope: Result<&Envelope, &String>,
         parcel: &Parcel,
         keep: usize,
@@ -93,7 +122,7 @@ impl Sender {
                 .headers(parcel, now.unwrap_or_default().as_secs())
                 .map_err(setup)?;
             let request = client
-                .post(to.destination.clone())
+                .post(destination.clone())
                 .headers(headers)
                 .body(parcel.body.clone());
             let response = request.send().await.map_err(|error| failure(&error))?;
@@ -128,14 +157,19 @@ impl Sender {
                 None => None,
             },
             verify: to.verify_certificate,
+            trusted: digest_of(to.certificates.iter().map(|trusted| trusted.pem.as_str())),
+            shown: digest_of(to.client_certificates.iter().map(|shown| shown.pem.as_str())),
         };
         if let Some(client) = self.known().get(&tls) {
             return Ok(client.clone());
         }
-        let client = self.build(&tls).await.map_err(setup)?;
+        let client = self.build(&tls, to).await.map_err(setup)?;
         let mut clients = self.known();
-        clients
-            .retain(|known, _| known.ca_file.is_none() || known.ca_file != tls.ca_file || known.verify != tls.verify);
+        // Certificates are told apart by what they are: those that were replaced leave clients behind.
+        if clients.len() >= MOST_CLIENTS {
+            clients.clear();
+        }
+        clients.retain(|known, _| known.ca_file != tls.ca_file || known.changed == tls.changed);
         clients.insert(tls, client.clone());
         Ok(client)
     }
@@ -144,7 +178,7 @@ impl Sender {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn build(&self, tls: &Tls) -> Result<Client, String> {
+    async fn build(&self, tls: &Tls, to: &Subscription) -> Result<Client, String> {
         let mut builder = Client::builder()
             .http1_only()
             .no_proxy()
@@ -153,24 +187,70 @@ impl Sender {
             .pool_idle_timeout(self.settings.idle_connection.0)
             .tcp_nodelay(true)
             .user_agent(concat!("holdfast/", env!("CARGO_PKG_VERSION")));
+        let mut trusted = Vec::new();
+        for certificate in &to.certificates {
+            let certificates = Certificate::from_pem_bundle(certificate.pem.as_bytes());
+            trusted.extend(certificates.map_err(|error| {
+                format!(
+                    "the trusted certificate {:?} is no PEM: {error}; replace it",
+                    certificate.id
+                )
+            })?);
+        }
         if let Some(path) = &tls.ca_file {
             let pem = tokio::fs::read(path)
                 .await
                 .map_err(|error| format!("CA file {} can't be read on this worker: {error}", path.display()))?;
             let certificates = Certificate::from_pem_bundle(&pem)
                 .map_err(|error| format!("CA file {} is no PEM bundle: {error}", path.display()))?;
-            builder = builder.tls_certs_only(certificates);
+            trusted.extend(certificates);
+        }
+        if tls.ca_file.is_some() || tls.trusted.is_some() {
+            builder = builder.tls_certs_only(trusted);
+        }
+        if let Some(identity) = identity(to)? {
+            builder = builder.identity(identity);
         }
         if !tls.verify {
             builder = builder.tls_danger_accept_invalid_certs(true);
         }
         builder.build().map_err(|error| {
             format!(
-                "no TLS client could be made: {}; install the system's CA certificates or set a CA file",
+                "no TLS client could be made: {}; install the system's CA certificates or set a CA file, and look whether \
+                 the keys of client certificates belong to them",
                 chain(&error)
             )
         })
     }
+}
+
+/// What tells texts from others; `None` for none.
+fn digest_of<'a>(texts: impl Iterator<Item = &'a str>) -> Option<[u8; 32]> {
+    let all: Vec<&str> = texts.collect();
+    let digest = digest(&SHA256, all.join("\0").as_bytes());
+    digest.as_ref().try_into().ok().filter(|_| !all.is_empty())
+}
+
+/// The first of its client certificates that can be used with its key.
+fn identity(to: &Subscription) -> Result<Option<Identity>, String> {
+    let mut problem = None;
+    for certificate in &to.client_certificates {
+        let key = certificate.key.reveal().map_err(|locked| locked.to_string());
+        let identity = key.and_then(|key| {
+            let both = format!("{}\n{key}\n", certificate.pem.trim_end());
+            Identity::from_pem(both.as_bytes()).map_err(|error| chain(&error))
+        });
+        match identity {
+            Ok(identity) => return Ok(Some(identity)),
+            Err(error) => {
+                problem = Some(format!(
+                    "the client certificate {:?} can't be used: {error}",
+                    certificate.id
+                ))
+            }
+        }
+    }
+    problem.map_or(Ok(None), Err)
 }
 
 /// Reads the rest of an answer, up to a limit, and keeps its first bytes. One that breaks off was not given: better

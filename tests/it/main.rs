@@ -17,6 +17,7 @@ mod layers;
 mod page;
 mod probe;
 mod redis_connection;
+mod sender;
 mod sink;
 mod store;
 #[path = "../support/mod.rs"]

@@ -23,7 +23,7 @@ pub(crate) enum Mode {
     Hang,
 }
 
-/// One request, when it had arrived whole.
+/// One delivery, when its request had arrived whole.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {
     /// Which of the ports.
@@ -32,7 +32,7 @@ pub(crate) struct Arrival {
     pub(crate) status: u16,
     /// Since the epoch.
     pub(crate) at: Duration,
-    /// A hash of its `webhook-id`, see [`hash`].
+    /// A hash of its id, see [`hash`].
     pub(crate) id: u64,
 }
 
@@ -78,6 +78,11 @@ impl Sink {
         self.ports.len()
     }
 
+    /// The number of a port.
+    pub(crate) fn port(&self, port: usize) -> u16 {
+        self.ports[port]
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.process.id().unwrap()
     }
@@ -99,7 +104,7 @@ impl Sink {
         self.ask("clear").await;
     }
 
-    /// Requests since then: how many were answered 2xx, and all.
+    /// Deliveries since then: how many were answered 2xx, and all.
     pub(crate) async fn counts(&mut self) -> (usize, usize) {
         let answer = self.ask("counts").await;
         let mut counts = numbers(&answer).map(|count| usize::try_from(count).unwrap());

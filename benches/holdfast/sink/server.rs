@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use holdfast::cli::sink::unpack;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -81,18 +82,17 @@ async fn converse(stream: TcpStream, port: usize, desk: Rc<Desk>) {
 
 impl Desk {
     async fn answer(&self, port: usize, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
-        let (parts, mut body) = request.into_parts();
-        while let Some(frame) = body.frame().await {
-            frame?;
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes();
+        let mut ids: Vec<u64> = unpack(&parts.headers, &body).iter().map(|(id, _)| hash(id)).collect();
+        if ids.is_empty() {
+            let id = parts.headers.get("webhook-id").and_then(|id| id.to_str().ok());
+            ids.push(hash(id.unwrap_or_default()));
         }
-        let id = parts.headers.get("webhook-id").and_then(|id| id.to_str().ok());
-        let (status, after) = self.modes[port].get();
-        self.arrivals.borrow_mut().push(Arrival {
-            port,
-            status,
-            at: now(),
-            id: hash(id.unwrap_or_default()),
-        });
+        let ((status, after), at) = (self.modes[port].get(), now());
+        let deliveries = ids.len();
+        let arrivals = ids.into_iter().map(|id| Arrival { port, status, at, id });
+        self.arrivals.borrow_mut().extend(arrivals);
         if status == 0 {
             return std::future::pending().await;
         }
@@ -100,7 +100,7 @@ impl Desk {
             tokio::time::sleep(after).await;
         }
         self.accepted
-            .set(self.accepted.get() + usize::from((200..300).contains(&status)));
+            .set(self.accepted.get() + if (200..300).contains(&status) { deliveries } else { 0 });
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::from_u16(status).unwrap();
         Ok(response)

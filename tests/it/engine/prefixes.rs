@@ -308,6 +308,7 @@ impl Recorder {
             self.partition.claim("w2", "w1", 0.0, Duration::ZERO, 20).await.unwrap();
         }
         self.partition.audit(&self.many).await.unwrap();
+        self.partition.pulses(&[(id("s1"), Duration::ZERO)]).await.unwrap();
         self.store.remove_subscription(&id(GONE)).await.unwrap();
     }
 
