@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::stage::{EVENTS, SOON, Stage};
-use crate::support::wait_until;
+use crate::servers::Topology;
+use crate::stage::{EVENTS, SOON, Stage, Wish};
+use crate::support::{TestRedis, wait_until};
 
 /// 19: the Sentinel set's master is killed, and comes back when another one is master.
 pub(crate) async fn sentinel_master_killed(stage: &mut Stage) {
@@ -23,6 +24,63 @@ pub(crate) async fn sentinel_master_frozen(stage: &mut Stage) {
     stage.servers.nodes[master].resume();
 }
 
+/// 31: whoever is alive forgets its scripts, again and again, while another master is found.
+pub(crate) async fn sentinel_forgets(stage: &mut Stage) {
+    let master = stage.servers.master();
+    stage.servers.nodes[master].kill9();
+    wait_until("another master is named", SOON, async || {
+        for node in &stage.servers.nodes {
+            node.cli(&["SCRIPT", "FLUSH"]);
+        }
+        stage.servers.master() != master
+    })
+    .await;
+    for _ in 0..10 {
+        stage.progress(4).await;
+        stage.servers.cli(&["SCRIPT", "FLUSH"]);
+    }
+    stage.servers.nodes[master].restart();
+}
+
+/// 31: the master that took over is killed as well, as soon as the first is its replica.
+pub(crate) async fn sentinel_twice(stage: &mut Stage) {
+    for _ in 0..2 {
+        sentinel_master_killed(stage).await;
+        whole(stage).await;
+    }
+}
+
+/// 31: a worker dies in the middle of a Cluster's failover.
+pub(crate) async fn cluster_and_worker_killed(stage: &mut Stage) {
+    let owner = owner(stage);
+    stage.servers.at(owner).kill9();
+    stage.kill(0);
+    replaced(stage, owner).await;
+    stage.add_pod(Wish::default()).await;
+    stage.progress(40).await;
+    stage.servers.at(owner).restart();
+}
+
+/// Waits until every server is part of the deployment again, so that it can lose another.
+pub(crate) async fn whole(stage: &Stage) {
+    let servers = &stage.servers;
+    wait_until("the deployment is whole", SOON, async || match servers.topology {
+        Topology::Single => true,
+        Topology::Sentinel => {
+            let replicas = servers.cli(&["INFO", "replication"]);
+            let online = replicas.lines().filter(|line| line.contains("state=online"));
+            online.count() == 2
+        }
+        Topology::Cluster => {
+            let whole = |node: &TestRedis| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok");
+            let known = servers.cli(&["CLUSTER", "NODES"]);
+            let lost = known.contains("fail") || known.contains("disconnected");
+            servers.nodes.iter().all(whole) && !lost && servers.masters().len() == 3
+        }
+    })
+    .await;
+}
+
 async fn another_master(stage: &Stage, old: usize) {
     wait_until("another master is named", SOON, async || stage.servers.master() != old).await;
 }
@@ -31,13 +89,17 @@ async fn another_master(stage: &Stage, old: usize) {
 pub(crate) async fn cluster_master_killed(stage: &mut Stage) {
     let owner = owner(stage);
     stage.servers.at(owner).kill9();
+    replaced(stage, owner).await;
+    stage.progress(40).await;
+    stage.servers.at(owner).restart();
+}
+
+async fn replaced(stage: &Stage, owner: u16) {
     wait_until("its replica is master", SOON, async || {
         let masters = stage.servers.masters();
         masters.len() == 3 && masters.iter().all(|(_, port)| *port != owner)
     })
     .await;
-    stage.progress(40).await;
-    stage.servers.at(owner).restart();
 }
 
 /// 21: the slot of the first partition moves to another master, key by key, while it is in use.
