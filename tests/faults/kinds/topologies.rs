@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::servers::Topology;
 use crate::stage::{EVENTS, SOON, Stage, Wish};
-use crate::support::{TestRedis, wait_until};
+use crate::support::{Sentinel, TestRedis, wait_until};
 
 /// 19: the Sentinel set's master is killed, and comes back when another one is master.
 pub(crate) async fn sentinel_master_killed(stage: &mut Stage) {
@@ -35,6 +35,7 @@ pub(crate) async fn sentinel_forgets(stage: &mut Stage) {
         stage.servers.master() != master
     })
     .await;
+    another_master(stage, master).await;
     for _ in 0..10 {
         stage.progress(4).await;
         stage.servers.cli(&["SCRIPT", "FLUSH"]);
@@ -67,9 +68,14 @@ pub(crate) async fn whole(stage: &Stage) {
     wait_until("the deployment is whole", SOON, async || match servers.topology {
         Topology::Single => true,
         Topology::Sentinel => {
-            let replicas = servers.cli(&["INFO", "replication"]);
-            let online = replicas.lines().filter(|line| line.contains("state=online"));
-            online.count() == 2
+            // A replica that still loads its copy has less than it may be promoted with.
+            let master = servers.master();
+            let follows = |node: &TestRedis| {
+                let state = node.cli(&["INFO", "replication"]);
+                state.contains("master_link_status:up") && state.contains("master_sync_in_progress:0")
+            };
+            let others = servers.nodes.iter().enumerate().filter(|(place, _)| *place != master);
+            others.map(|(_, node)| node).all(follows)
         }
         Topology::Cluster => {
             let whole = |node: &TestRedis| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok");
@@ -81,8 +87,25 @@ pub(crate) async fn whole(stage: &Stage) {
     .await;
 }
 
+/// Waits until all sentinels agree on another master and none is at work on it still: an old master that comes back
+/// before that may become master again, and what the new one had accepted is thrown away.
 async fn another_master(stage: &Stage, old: usize) {
-    wait_until("another master is named", SOON, async || stage.servers.master() != old).await;
+    let old = stage.servers.nodes[old].port().to_string();
+    wait_until("another master is named", SOON, async || {
+        let sentinels = &stage.servers.sentinels;
+        let named = |sentinel: &Sentinel| sentinel.ask(&["SENTINEL", "get-master-addr-by-name", "main"]);
+        let done = |sentinel: &Sentinel| {
+            let master = sentinel.ask(&["SENTINEL", "master", "main"]);
+            !master.contains("failover_in_progress") && !master.contains("o_down")
+        };
+        let first = named(&sentinels[0]);
+        let another = !first.lines().any(|line| line == old);
+        another
+            && sentinels
+                .iter()
+                .all(|sentinel| named(sentinel) == first && done(sentinel))
+    })
+    .await;
 }
 
 /// 20: the Cluster's master of the first partition is killed, and comes back when its replica took its place.
