@@ -1,9 +1,10 @@
 //! The scripts, each one step of the model, under the names of `src/store/lua`. What a rule guards is marked by
 //! the rule's name.
 //!
-//! Not in the model: `retain` and `overflowed`, which take deliveries out of a queue whoever drains it and make no
-//! wake-up (the random walk has them), and what is kept or read for looking things up only: `recent`, `sources`,
-//! `trim`, `parked`, `obituaries`, `census`, `snapshot`.
+//! Not in the model: what is kept or read for looking things up only (`recent`, `sources`, `trim`, `parked`,
+//! `obituaries`, `census`, `snapshot`), and `wake`, which is an `arm` and a `reinject`. There is one partition: no
+//! script touches a key of two, so that the steps of several are those of each in any order, and what is shown of one
+//! holds for each.
 
 use super::rules::{Rule, Rules};
 use super::state::{
@@ -20,6 +21,8 @@ enum How {
 
 /// Refusals of one delivery that bury it.
 const BURY_AFTER: u8 = 2;
+/// Equal answers that make the oldest a suspect.
+const SUSPECT_AFTER: u8 = 2;
 
 /// A state while a script runs on it.
 pub(crate) struct Scripts<'a> {
@@ -49,6 +52,7 @@ impl Scripts<'_> {
         if suspended || out || !self.state.waits(s) {
             return;
         }
+        let at = if circuit.floor { Due::Later } else { at };
         let wakeup = match (circuit.wakeup, how) {
             (None, _) => at,
             (Some(_), _) if !self.rules.has(Rule::ArmNeverLater) => at,
@@ -138,12 +142,14 @@ impl Scripts<'_> {
             match held.verdicts[s].expect("every delivery has a verdict") {
                 Verdict::Delivered => {
                     self.delivery(e, s).wanted += 1;
+                    self.delivery(e, s).ended += 1;
                     if was_behind {
                         self.arm(s, Due::Now, How::Lt);
                     }
                 }
-                Verdict::Unavailable => {
+                verdict @ (Verdict::Unavailable | Verdict::Floored | Verdict::Broken) => {
                     self.park(e, s, in_order);
+                    self.circuit(s).floor |= verdict == Verdict::Floored && !self.state.circuits[s].removed;
                     self.open(s);
                     self.arm(s, Due::Later, How::Nx);
                 }
@@ -237,8 +243,23 @@ impl Scripts<'_> {
             self.done(s, id, w);
             return None;
         }
+        if circuit.open && circuit.floor && self.rules.has(Rule::FetchKnowsFloor) {
+            self.done(s, id, w);
+            if self.rules.has(Rule::FloorArms) {
+                self.arm(s, Due::Later, How::Nx);
+            }
+            return None;
+        }
+        if circuit.open && circuit.floor {
+            self.state.misdeed = Some("a subscriber is not left alone");
+        }
+        let mut passed = drain.passed;
         let stage = match self.state.oldest_due(s) {
-            Some(e) => Stage::Holds(e),
+            Some(e) => {
+                let behind = self.walk(s, e);
+                passed = behind.map(|_| e).or(passed);
+                Stage::Holds(behind.unwrap_or(e))
+            }
             None if circuit.open && self.state.waits(s) => {
                 self.done(s, id, w);
                 self.arm_earliest(s);
@@ -246,21 +267,50 @@ impl Scripts<'_> {
             }
             None => Stage::End,
         };
-        Some(Drain { stage, ..drain })
+        Some(Drain { stage, passed, ..drain })
+    }
+
+    /// The delivery behind a suspect that is probed in its place.
+    fn walk(&self, s: Subscription, oldest: Event) -> Option<Event> {
+        let circuit = &self.state.circuits[s];
+        let suspected = circuit.suspect == Some((oldest, SUSPECT_AFTER));
+        if !circuit.open || !suspected || !self.rules.has(Rule::ProbesWalk) {
+            return None;
+        }
+        let due = |e: &Event| {
+            self.state.deliveries[*e][s]
+                .parked
+                .is_some_and(|parked| parked.due == Due::Now)
+        };
+        (oldest + 1..self.state.deliveries.len()).find(due)
+    }
+
+    /// What an answer of the oldest, or of one behind it, says about the suspect.
+    fn suspect(&mut self, s: Subscription, e: Event, verdict: Verdict) {
+        let circuit = self.circuit(s);
+        circuit.suspect = match circuit.suspect {
+            _ if verdict != Verdict::Broken => None,
+            Some((known, same)) if known == e => Some((e, SUSPECT_AFTER.min(same + 1))),
+            _ => Some((e, 1)),
+        };
     }
 
     pub(crate) fn delivered(&mut self, w: Worker, drain: Drain, e: Event) -> Option<Drain> {
         let s = drain.subscription;
-        self.delivery(e, s).parked = None;
+        let left = self.delivery(e, s).parked.take().is_some();
+        if left || !self.rules.has(Rule::OnlyWhatLeavesCounts) {
+            self.delivery(e, s).ended += 1;
+        }
         if !self.mine(drain.id, w) {
             if self.circuit(s).behind {
                 self.arm(s, Due::Now, How::Lt);
             }
             return None;
         }
-        self.circuit(s).open = false;
+        self.answered(s);
         Some(Drain {
             stage: Stage::Begin,
+            succeeded: true,
             ..drain
         })
     }
@@ -269,7 +319,13 @@ impl Scripts<'_> {
         self.rules.has(Rule::DrainNeedsMine) && !self.mine(id, w)
     }
 
-    pub(crate) fn failed(&mut self, w: Worker, drain: Drain, e: Event) {
+    /// An answer closes the circuit.
+    fn answered(&mut self, s: Subscription) {
+        let circuit = self.circuit(s);
+        (circuit.open, circuit.floor, circuit.suspect) = (false, false, None);
+    }
+
+    pub(crate) fn failed(&mut self, w: Worker, drain: Drain, e: Event, verdict: Verdict) {
         let (s, id) = (drain.subscription, drain.id);
         if self.fenced(id, w) {
             return;
@@ -285,6 +341,8 @@ impl Scripts<'_> {
         }
         if self.state.waits(s) {
             self.open(s);
+            self.suspect(s, e, verdict);
+            self.circuit(s).floor |= verdict == Verdict::Floored && !self.state.circuits[s].removed;
             if self.rules.has(Rule::FailedArms) {
                 self.arm(s, Due::Later, How::Nx);
             }
@@ -298,8 +356,9 @@ impl Scripts<'_> {
 
     /// Nothing is due any more: not open, and behind only while suspended.
     fn close(&mut self, s: Subscription) {
+        self.answered(s);
         let circuit = self.circuit(s);
-        (circuit.open, circuit.behind) = (false, circuit.suspended);
+        circuit.behind = circuit.suspended;
     }
 
     pub(crate) fn refused(&mut self, w: Worker, drain: Drain, e: Event) -> Option<Drain> {
@@ -318,7 +377,7 @@ impl Scripts<'_> {
                     in_order: false,
                 });
             }
-            self.circuit(s).open = false;
+            self.answered(s);
         }
         Some(Drain {
             stage: Stage::Begin,
@@ -348,6 +407,53 @@ impl Scripts<'_> {
         None
     }
 
+    /// A worker that shuts down gives its drain back.
+    pub(crate) fn leave(&mut self, w: Worker, drain: Drain) {
+        let (s, id) = (drain.subscription, drain.id);
+        if !self.mine(id, w) {
+            return;
+        }
+        let current = self.state.circuits[s].entry == Some(id);
+        self.done(s, id, w);
+        if !current || !self.rules.has(Rule::LeaveArms) {
+            return;
+        }
+        if self.state.oldest_due(s).is_some() {
+            self.arm(s, Due::Now, How::Lt);
+        } else if !self.state.circuits[s].suspended {
+            self.close(s);
+            self.arm_earliest(s);
+        }
+    }
+
+    /// What is beyond a limit of its subscription: the oldest, unless a drain may be sending it.
+    pub(crate) fn beyond_limit(&self, s: Subscription) -> Option<Event> {
+        let circuit = &self.state.circuits[s];
+        let spared = circuit.entry.is_some() && !circuit.open;
+        let parked = |of: &Vec<Delivery>| of[s].parked.is_some();
+        self.state
+            .deliveries
+            .iter()
+            .position(parked)
+            .filter(|_| !spared && !circuit.removed)
+    }
+
+    /// `retain` as it makes a dead letter.
+    pub(crate) fn retain(&mut self, s: Subscription) {
+        if let Some(e) = self.beyond_limit(s) {
+            self.bury(e, s);
+        }
+    }
+
+    /// What is in a file leaves its queue.
+    pub(crate) fn overflowed(&mut self, s: Subscription, e: Event) {
+        let delivery = self.delivery(e, s);
+        let left = delivery.parked.take().is_some();
+        if left || !self.rules.has(Rule::OnlyWhatLeavesCounts) {
+            self.delivery(e, s).ended += 1;
+        }
+    }
+
     /// Takes over at most one entry of each stream; answers the event that came.
     pub(crate) fn claim(&mut self, me: Worker, dead: Worker) -> Option<Event> {
         let moved = self.state.pods[dead].watch == Watch::Moved;
@@ -369,7 +475,8 @@ impl Scripts<'_> {
                 *place = Place::Orphan;
             }
         }
-        if moved && event.is_some() {
+        let works = self.state.pods[dead].left && self.state.pods[dead].alive;
+        if (moved || works) && event.is_some() {
             self.state.misdeed = Some("a living worker is robbed");
         }
         event
@@ -403,6 +510,7 @@ impl Scripts<'_> {
         for of in &mut self.state.deliveries {
             if of[s].parked.take().is_some() {
                 of[s].dropped = true;
+                of[s].ended += 1;
             }
         }
     }
@@ -431,6 +539,7 @@ impl Pod {
     pub(crate) fn die(&mut self) {
         *self = Self {
             watch: self.watch,
+            left: self.left,
             ..Self::default()
         };
     }

@@ -2,7 +2,7 @@
 
 use super::rules::{Rule, Rules};
 use super::scripts::Scripts;
-use super::state::{Drain, Due, Event, Held, Place, Stage, State, Subscription, Verdict, Watch, Worker};
+use super::state::{Drain, Due, Event, Held, Overflow, Place, Stage, State, Subscription, Verdict, Watch, Worker};
 
 /// One step. Those with `lost` are done twice where it is true: the reply to the first was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,22 @@ pub(crate) enum Step {
         lost: bool,
     },
     Crash(Worker),
+    /// It is asked to stop.
+    Quiet(Worker),
+    LeaveDrain {
+        worker: Worker,
+        lost: bool,
+    },
+    /// Its last heartbeat says that it left.
+    Goodbye(Worker),
+    Retain(Subscription),
+    /// A worker is offered what is beyond a limit, for its file.
+    Offer(Worker, Subscription),
+    WriteLine(Worker),
+    Overflowed {
+        worker: Worker,
+        lost: bool,
+    },
     Suspend(Subscription),
     Resume(Subscription),
     Remove(Subscription),
@@ -63,8 +79,11 @@ impl Step {
             | Self::Settle { lost, .. }
             | Self::Report { lost, .. }
             | Self::Finish { lost, .. }
+            | Self::LeaveDrain { lost, .. }
+            | Self::Overflowed { lost, .. }
             | Self::Claim { lost, .. } => lost,
-            Self::Crash(_) | Self::Suspend(_) | Self::Remove(_) | Self::Replay(..) => true,
+            Self::Crash(_) | Self::Quiet(_) | Self::Suspend(_) | Self::Remove(_) | Self::Replay(..) => true,
+            Self::Retain(_) | Self::Offer(..) => true,
             _ => false,
         }
     }
@@ -92,10 +111,14 @@ impl Steps {
         next.world();
         for worker in 0..state.pods.len() {
             if state.pods[worker].alive {
-                next.reading(worker);
+                if !state.pods[worker].leaving {
+                    next.reading(worker);
+                    next.scheduler(worker);
+                }
                 next.direct(worker);
                 next.drain(worker);
-                next.scheduler(worker);
+                next.leaving(worker);
+                next.limits(worker);
             }
             next.death(worker);
         }
@@ -134,6 +157,7 @@ impl Next<'_> {
         }
         self.add(Step::TimePasses, |on| {
             for circuit in &mut on.state.circuits {
+                circuit.floor = false;
                 circuit.wakeup = circuit.wakeup.map(|_| Due::Now);
             }
             for parked in on
@@ -182,20 +206,6 @@ impl Next<'_> {
         }
     }
 
-    /// What a subscriber may answer now.
-    fn answers(&self) -> Vec<Verdict> {
-        let left = self.from.left;
-        let answers = [
-            (true, Verdict::Delivered),
-            (left.failures > 0, Verdict::Unavailable),
-            (left.refusals > 0, Verdict::Refused),
-        ];
-        answers
-            .into_iter()
-            .filter_map(|(may, verdict)| may.then_some(verdict))
-            .collect()
-    }
-
     /// The direct path: sends what is held, then settles it.
     fn direct(&mut self, worker: Worker) {
         for event in 0..self.from.events.len() {
@@ -215,7 +225,7 @@ impl Next<'_> {
             let verdicts = if self.from.circuits[s].behind {
                 vec![Verdict::Behind]
             } else {
-                self.answers()
+                self.from.answers(event)
             };
             for verdict in verdicts {
                 self.add(Step::Send(worker, event, s, verdict), |on| {
@@ -238,10 +248,11 @@ impl Next<'_> {
                 on.state.pods[worker].drain = on.fetch(worker, drain);
             }),
             Stage::Holds(event) => {
-                for verdict in self.answers() {
+                for verdict in self.from.answers(event) {
                     self.add(Step::SendParked(worker, verdict), |on| {
                         if !on.rules.has(Rule::LeavesAfterSuccess) {
                             on.state.deliveries[event][s].parked = None;
+                            on.state.deliveries[event][s].ended += 1;
                         }
                         on.state.note_answer(event, s, verdict);
                         let stage = Stage::Answered(event, verdict);
@@ -250,13 +261,17 @@ impl Next<'_> {
                 }
             }
             Stage::Answered(event, verdict) => {
+                let refused_before = self.from.deliveries[event][s].refusals > 0;
+                let suspect = drain.succeeded && drain.passed == Some(event);
+                let is_to_blame = verdict == Verdict::Broken && (suspect || refused_before);
                 let step = |lost| Step::Report { worker, lost };
                 self.add_with_loss(step, |on, lost| {
                     let next = match verdict {
                         Verdict::Delivered => on.delivered(worker, drain, event),
                         Verdict::Refused => on.refused(worker, drain, event),
-                        Verdict::Unavailable | Verdict::Behind => {
-                            on.failed(worker, drain, event);
+                        Verdict::Broken if is_to_blame => on.refused(worker, drain, event),
+                        _ => {
+                            on.failed(worker, drain, event, verdict);
                             None
                         }
                     };
@@ -270,6 +285,82 @@ impl Next<'_> {
                     on.state.pods[worker].drain = if lost { Some(drain) } else { next };
                 });
             }
+        }
+    }
+
+    /// Shutting down: what runs comes to its end, the drain is given back, and the last heartbeat says so. At its
+    /// deadline a worker leaves what it still holds.
+    fn leaving(&mut self, worker: Worker) {
+        let pod = &self.from.pods[worker];
+        if !pod.leaving && self.from.left.leaves > 0 && self.from.has_other(worker) {
+            self.add(Step::Quiet(worker), |on| {
+                on.state.left.leaves -= 1;
+                on.state.pods[worker].leaving = true;
+            });
+        }
+        if !pod.leaving {
+            return;
+        }
+        if let Some(drain) = pod.drain.filter(|drain| !matches!(drain.stage, Stage::Answered(..))) {
+            let step = |lost| Step::LeaveDrain { worker, lost };
+            self.add_with_loss(step, |on, lost| {
+                on.leave(worker, drain);
+                on.state.pods[worker].drain = lost.then_some(drain);
+            });
+        }
+        self.add(Step::Goodbye(worker), |on| {
+            on.state.pods[worker].left = true;
+            if on.rules.has(Rule::GoodbyeComesLast) {
+                on.state.pods[worker].die();
+            }
+        });
+    }
+
+    /// Limits of subscriptions: dead letters, or lines of this worker's file.
+    fn limits(&mut self, worker: Worker) {
+        if let Some(overflow) = self.from.pods[worker].overflow {
+            self.overflow(worker, overflow);
+            return;
+        }
+        for s in 0..self.from.circuits.len() {
+            if self.from.left.buried > 0 {
+                self.add(Step::Retain(s), |on| {
+                    let moves = on.beyond_limit(s).is_some();
+                    on.retain(s);
+                    on.state.left.buried -= u8::from(moves);
+                });
+            }
+            if self.from.left.filed > 0 {
+                self.add(Step::Offer(worker, s), |on| {
+                    let offered = on.beyond_limit(s).map(|event| Overflow {
+                        event,
+                        subscription: s,
+                        written: false,
+                    });
+                    on.state.pods[worker].overflow = offered;
+                    on.state.left.filed -= u8::from(offered.is_some());
+                });
+            }
+        }
+    }
+
+    fn overflow(&mut self, worker: Worker, overflow: Overflow) {
+        let (e, s) = (overflow.event, overflow.subscription);
+        if !overflow.written {
+            self.add(Step::WriteLine(worker), |on| {
+                on.state.deliveries[e][s].filed = true;
+                on.state.pods[worker].overflow = Some(Overflow {
+                    written: true,
+                    ..overflow
+                });
+            });
+        }
+        if overflow.written || !self.rules.has(Rule::FileFirst) {
+            let step = |lost| Step::Overflowed { worker, lost };
+            self.add_with_loss(step, |on, lost| {
+                on.overflowed(s, e);
+                on.state.pods[worker].overflow = lost.then_some(overflow);
+            });
         }
     }
 
@@ -293,15 +384,18 @@ impl Next<'_> {
     /// Death, what looks like it, and the takeover.
     fn death(&mut self, worker: Worker) {
         let pod = &self.from.pods[worker];
-        let living = self.from.pods.iter().filter(|pod| pod.alive).count();
-        if pod.alive && living > 1 && self.from.left.crashes > 0 {
+        if pod.alive && self.from.has_other(worker) && self.from.left.crashes > 0 {
             self.add(Step::Crash(worker), |on| {
                 on.state.left.crashes -= 1;
                 on.state.pods[worker].die();
             });
         }
-        let others = (0..self.from.pods.len()).filter(|other| *other != worker && self.from.pods[*other].alive);
-        if pod.watch != Watch::Still && (!pod.alive || self.from.left.pauses > 0) {
+        let takes_over = |other: &Worker| {
+            let pod = &self.from.pods[*other];
+            *other != worker && pod.alive && !pod.leaving
+        };
+        let others: Vec<Worker> = (0..self.from.pods.len()).filter(takes_over).collect();
+        if !pod.left && pod.watch != Watch::Still && (!pod.alive || self.from.left.pauses > 0) {
             self.add(Step::Watch(worker), |on| {
                 on.state.left.pauses -= u8::from(on.state.pods[worker].alive);
                 on.state.pods[worker].watch = Watch::Still;
@@ -310,7 +404,7 @@ impl Next<'_> {
         if pod.alive && pod.watch == Watch::Still {
             self.add(Step::Beat(worker), |on| on.state.pods[worker].watch = Watch::Moved);
         }
-        if pod.watch == Watch::Unwatched {
+        if pod.watch == Watch::Unwatched && !pod.left {
             return;
         }
         for me in others {
@@ -373,6 +467,8 @@ fn adopt(state: &mut State, worker: Worker) {
             id: entry.id,
             subscription: entry.subscription,
             stage: Stage::Begin,
+            passed: None,
+            succeeded: false,
         });
     }
 }

@@ -200,12 +200,14 @@ impl TestRedis {
         self.arguments.extend(["--aclfile", "users.acl"].map(str::to_owned));
     }
 
-    /// Starts it again with further arguments and answers while it still loads its data; give it some that make that
-    /// slow.
+    /// Starts it again with further arguments, for this time only, and answers while it still loads its data; give it
+    /// some that make that slow.
     pub(crate) fn restart_loading(&mut self, arguments: &[&str]) {
         self.kill9();
+        let own = self.arguments.len();
         self.arguments.extend(arguments.iter().map(ToString::to_string));
         self.run();
+        self.arguments.truncate(own);
         self.wait_for(|reply| reply.starts_with(b"-LOAD"));
     }
 
