@@ -130,8 +130,8 @@ pub(crate) const FAULTS: &[Fault] = &[
     })
     .anywhere()
     .once(),
-    fault(13, "subscriber-reset-garbage", |s| {
-        subscribers::moods(s, &["reset", "garbage"]).boxed_local()
+    fault(13, "subscriber-reset-garbage-flood", |s| {
+        subscribers::moods(s, &["reset", "garbage", "flood"]).boxed_local()
     })
     .anywhere()
     .once(),
