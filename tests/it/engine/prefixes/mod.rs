@@ -103,12 +103,16 @@ impl Recording {
         (0..count).map(|_| random.random_range(first..self.aof.len())).collect()
     }
 
-    /// Whether something is left to an audit: what a hand damaged, and a removal that was cut short. At all other
-    /// cuts none may be needed.
+    /// How often the pod audits. Some cuts leave something to that: damage by a hand, and a removal or a suspension
+    /// that was cut between the registry and the partition. At all others none may be needed.
     fn audit(&self, at: usize) -> &'static str {
         let call = |name| self.calls.iter().find(|call| call.name == name).unwrap();
+        let inside = |name| {
+            let mut calls = self.calls.iter().filter(|call| call.name == name);
+            calls.any(|call| call.from < at && at < call.to)
+        };
         let damaged = call("ZREM").from < at && at < call("orphans").to;
-        if damaged || call("remove").from < at {
+        if damaged || inside("remove") || inside("suspend") {
             "500ms"
         } else {
             "1h"
@@ -132,10 +136,19 @@ impl Recording {
         ];
         let environment: Vec<(&str, &str)> = SHORT_TIMES.into_iter().chain(HASTE).chain(own).collect();
         let _pod = Holdfast::start(&["serve"], &environment);
-        wait_until(&format!("all is delivered after a cut at {at}"), SOON, async || {
-            let now = partition.snapshot(DEAD_AFTER).await.unwrap();
-            now.workers > 0 && now.events == 0 && now.redeliveries == 0 && now.ledger.parked == 0
-        })
+        let during = self
+            .calls
+            .iter()
+            .find(|call| at <= call.to)
+            .map_or("", |call| call.name);
+        wait_until(
+            &format!("all is delivered after a cut at {at}, in {during}"),
+            SOON,
+            async || {
+                let now = partition.snapshot(DEAD_AFTER).await.unwrap();
+                now.workers > 0 && now.events == 0 && now.redeliveries == 0 && now.ledger.parked == 0
+            },
+        )
         .await;
         let now = partition.snapshot(DEAD_AFTER).await.unwrap();
         assert_eq!(now.ledger.imbalance(), 0, "cut at {at}: {:?}", now.ledger);
