@@ -2,13 +2,15 @@
 //! at any step, schedulers, lost replies, late and repeated settlements, refusals, an operator.
 //!
 //! `tests/it/store/walk.rs` is its counterpart: a random walk over the real scripts on a real Redis. A change of a
-//! script belongs into `scripts.rs` here too.
+//! script belongs into `scripts.rs` or `upkeep.rs` here too.
 
+mod ends;
 mod explore;
 mod rules;
 mod scripts;
 mod state;
 mod steps;
+mod upkeep;
 
 use explore::{Explored, explore};
 use rules::{Rule, Rules};

@@ -9,12 +9,12 @@
 use super::rules::{Rule, Rules};
 use super::state::{
     Circuit, Delivery, Drain, Due, Event, Held, Parked, Place, Pod, Redelivery, Stage, State, Subscription, Verdict,
-    Watch, Worker,
+    Worker,
 };
 
 /// How `arm` treats a wake-up that is there: `ZADD NX` or `ZADD LT`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
+pub(super) enum How {
     Nx,
     Lt,
 }
@@ -31,21 +31,21 @@ pub(crate) struct Scripts<'a> {
 }
 
 impl Scripts<'_> {
-    fn circuit(&mut self, s: Subscription) -> &mut Circuit {
+    pub(super) fn circuit(&mut self, s: Subscription) -> &mut Circuit {
         &mut self.state.circuits[s]
     }
 
-    fn delivery(&mut self, e: Event, s: Subscription) -> &mut Delivery {
+    pub(super) fn delivery(&mut self, e: Event, s: Subscription) -> &mut Delivery {
         &mut self.state.deliveries[e][s]
     }
 
-    fn mine(&self, id: u8, w: Worker) -> bool {
+    pub(super) fn mine(&self, id: u8, w: Worker) -> bool {
         let out = &self.state.redeliveries;
         out.iter()
             .any(|entry| entry.id == id && entry.place == Place::Pending(w))
     }
 
-    fn arm(&mut self, s: Subscription, at: Due, how: How) {
+    pub(super) fn arm(&mut self, s: Subscription, at: Due, how: How) {
         let circuit = self.state.circuits[s];
         let suspended = circuit.suspended && self.rules.has(Rule::ArmKnowsSuspension);
         let out = circuit.entry.is_some() && self.rules.has(Rule::ArmKnowsEntry);
@@ -66,7 +66,7 @@ impl Scripts<'_> {
         self.circuit(s).wakeup = Some(wakeup);
     }
 
-    fn arm_earliest(&mut self, s: Subscription) {
+    pub(super) fn arm_earliest(&mut self, s: Subscription) {
         if self.state.waits(s) {
             let due = self.state.oldest_due(s).map_or(Due::Later, |_| Due::Now);
             self.arm(s, due, How::Lt);
@@ -74,7 +74,7 @@ impl Scripts<'_> {
     }
 
     /// Whether it is new.
-    fn park(&mut self, e: Event, s: Subscription, parked: Parked) -> bool {
+    pub(super) fn park(&mut self, e: Event, s: Subscription, parked: Parked) -> bool {
         let removed = self.state.circuits[s].removed && self.rules.has(Rule::TombstoneStopsPark);
         let delivery = self.delivery(e, s);
         if removed {
@@ -89,7 +89,7 @@ impl Scripts<'_> {
         true
     }
 
-    fn bury(&mut self, e: Event, s: Subscription) {
+    pub(super) fn bury(&mut self, e: Event, s: Subscription) {
         let delivery = self.delivery(e, s);
         *delivery = Delivery {
             dead: true,
@@ -99,7 +99,7 @@ impl Scripts<'_> {
     }
 
     /// Ends a redelivery.
-    fn done(&mut self, s: Subscription, id: u8, by: Worker) {
+    pub(super) fn done(&mut self, s: Subscription, id: u8, by: Worker) {
         let out = &mut self.state.redeliveries;
         if let Some(at) = out.iter().position(|entry| entry.id == id) {
             let entry = out.remove(at);
@@ -355,7 +355,7 @@ impl Scripts<'_> {
     }
 
     /// Nothing is due any more: not open, and behind only while suspended.
-    fn close(&mut self, s: Subscription) {
+    pub(super) fn close(&mut self, s: Subscription) {
         self.answered(s);
         let circuit = self.circuit(s);
         circuit.behind = circuit.suspended;
@@ -405,132 +405,6 @@ impl Scripts<'_> {
         self.close(s);
         self.arm_earliest(s);
         None
-    }
-
-    /// A worker that shuts down gives its drain back.
-    pub(crate) fn leave(&mut self, w: Worker, drain: Drain) {
-        let (s, id) = (drain.subscription, drain.id);
-        if !self.mine(id, w) {
-            return;
-        }
-        let current = self.state.circuits[s].entry == Some(id);
-        self.done(s, id, w);
-        if !current || !self.rules.has(Rule::LeaveArms) {
-            return;
-        }
-        if self.state.oldest_due(s).is_some() {
-            self.arm(s, Due::Now, How::Lt);
-        } else if !self.state.circuits[s].suspended {
-            self.close(s);
-            self.arm_earliest(s);
-        }
-    }
-
-    /// What is beyond a limit of its subscription: the oldest, unless a drain may be sending it.
-    pub(crate) fn beyond_limit(&self, s: Subscription) -> Option<Event> {
-        let circuit = &self.state.circuits[s];
-        let spared = circuit.entry.is_some() && !circuit.open;
-        let parked = |of: &Vec<Delivery>| of[s].parked.is_some();
-        self.state
-            .deliveries
-            .iter()
-            .position(parked)
-            .filter(|_| !spared && !circuit.removed)
-    }
-
-    /// `retain` as it makes a dead letter.
-    pub(crate) fn retain(&mut self, s: Subscription) {
-        if let Some(e) = self.beyond_limit(s) {
-            self.bury(e, s);
-        }
-    }
-
-    /// What is in a file leaves its queue.
-    pub(crate) fn overflowed(&mut self, s: Subscription, e: Event) {
-        let delivery = self.delivery(e, s);
-        let left = delivery.parked.take().is_some();
-        if left || !self.rules.has(Rule::OnlyWhatLeavesCounts) {
-            self.delivery(e, s).ended += 1;
-        }
-    }
-
-    /// Takes over at most one entry of each stream; answers the event that came.
-    pub(crate) fn claim(&mut self, me: Worker, dead: Worker) -> Option<Event> {
-        let moved = self.state.pods[dead].watch == Watch::Moved;
-        if moved && self.rules.has(Rule::ClaimChecksScore) {
-            return None;
-        }
-        let events = &mut self.state.events;
-        let event = events.iter().position(|place| *place == Place::Pending(dead));
-        if let Some(e) = event {
-            events[e] = Place::Pending(me);
-        }
-        let out = &mut self.state.redeliveries;
-        if let Some(entry) = out.iter_mut().find(|entry| entry.place == Place::Pending(dead)) {
-            entry.place = Place::Pending(me);
-        }
-        if !self.rules.has(Rule::ConsumerGoesLast) {
-            let places = out.iter_mut().map(|entry| &mut entry.place).chain(events);
-            for place in places.filter(|place| **place == Place::Pending(dead)) {
-                *place = Place::Orphan;
-            }
-        }
-        let works = self.state.pods[dead].left && self.state.pods[dead].alive;
-        if (moved || works) && event.is_some() {
-            self.state.misdeed = Some("a living worker is robbed");
-        }
-        event
-    }
-
-    pub(crate) fn suspend(&mut self, s: Subscription) {
-        let circuit = self.circuit(s);
-        (circuit.wakeup, circuit.suspended, circuit.behind) = (None, true, true);
-    }
-
-    pub(crate) fn resume(&mut self, s: Subscription) {
-        self.circuit(s).suspended = false;
-        if !self.rules.has(Rule::ResumeArms) {
-            return;
-        }
-        if self.state.oldest_due(s).is_some() {
-            self.arm(s, Due::Now, How::Lt);
-        } else if self.circuit(s).entry.is_none() {
-            self.close(s);
-            self.arm_earliest(s);
-        }
-    }
-
-    pub(crate) fn remove(&mut self, s: Subscription) {
-        let entry = self.circuit(s).entry;
-        *self.circuit(s) = Circuit {
-            removed: true,
-            entry,
-            ..Circuit::default()
-        };
-        for of in &mut self.state.deliveries {
-            if of[s].parked.take().is_some() {
-                of[s].dropped = true;
-                of[s].ended += 1;
-            }
-        }
-    }
-
-    pub(crate) fn replay(&mut self, e: Event, s: Subscription) {
-        if !self.state.deliveries[e][s].dead && self.rules.has(Rule::ReplayFindsFirst) {
-            return;
-        }
-        self.delivery(e, s).dead = false;
-        let again = Parked {
-            due: Due::Now,
-            in_order: false,
-        };
-        if self.park(e, s, again) {
-            if self.delivery(e, s).wanted > 1 {
-                self.state.misdeed = Some("a delivery is counted twice");
-            }
-            let how = if self.circuit(s).behind { How::Nx } else { How::Lt };
-            self.arm(s, Due::Now, how);
-        }
     }
 }
 
