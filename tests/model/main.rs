@@ -162,7 +162,7 @@ const LEAVING: Model = Model {
     },
 };
 
-/// The same while another dies and a third seems dead.
+/// The same while another dies.
 const LEAVING_AND_DYING: Model = Model {
     workers: 3,
     events: 1,
@@ -170,7 +170,7 @@ const LEAVING_AND_DYING: Model = Model {
     faults: Faults {
         failures: 1,
         crashes: 1,
-        pauses: 1,
+        lost_replies: 1,
         leaves: 1,
         ..NO_FAULTS
     },
