@@ -4,7 +4,6 @@
 //! dead letter. Many events go into one script call, bounded by the number of their deliveries.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +27,8 @@ pub enum Verdict {
     Delivered,
     /// The subscriber can't be reached, or says that it can't serve now.
     Unavailable,
+    /// As unavailable, but for a reason on this side: no attempt was made, so none is used up.
+    NotTried,
     /// The subscription is behind or suspended: never sent, parked to keep order.
     Behind,
     /// No slot was free in time.
@@ -140,6 +141,11 @@ impl Partition {
             batch.push(settlement, last, Some(delivered.count()));
         }
         answer.won.extend(self.flush(batch, &mut answer.opened).await?);
+        for (settlement, won) in settlements.iter().map(Borrow::borrow).zip(&answer.won) {
+            if *won {
+                self.heard.note(&settlement.frame.source, settlement.id);
+            }
+        }
         Ok(answer)
     }
 
@@ -179,8 +185,6 @@ impl Partition {
 /// The arguments of one call of `settle.lua`.
 struct Batch {
     limits: [Value; 3],
-    /// When the last event of each source arrived, in ms.
-    sources: HashMap<String, u64>,
     args: Vec<Value>,
     events: usize,
     deliveries: usize,
@@ -192,7 +196,6 @@ impl Batch {
     fn new(partition: &Partition, worker: &str, limits: RefusalLimits) -> Self {
         Self {
             limits: [worker.into(), limits.open_after.into(), limits.bury_after.into()],
-            sources: HashMap::new(),
             args: Vec::new(),
             events: 0,
             deliveries: 0,
@@ -201,13 +204,8 @@ impl Batch {
     }
 
     fn into_args(self) -> Vec<Value> {
-        let mut args = Vec::with_capacity(4 + 2 * self.sources.len() + self.args.len());
+        let mut args = Vec::with_capacity(self.limits.len() + self.args.len());
         args.extend(self.limits);
-        args.push(i64::try_from(self.sources.len()).unwrap_or(i64::MAX).into());
-        for (source, arrived) in self.sources {
-            args.push(arrived.to_string().into());
-            args.push(source.into());
-        }
         args.extend(self.args);
         args
     }
@@ -222,16 +220,8 @@ impl Batch {
         } else {
             Bytes::new()
         };
-        let source = frame::name(&settlement.frame.source);
-        if !source.is_empty() {
-            let arrived = settlement.id.millis;
-            match self.sources.get_mut(source.as_ref()) {
-                Some(last) => *last = arrived.max(*last),
-                None => drop(self.sources.insert(source.clone().into_owned(), arrived)),
-            }
-        }
         let note = if self.noting {
-            Note::of_settlement(settlement, outcomes, &source)
+            Note::of_settlement(settlement, outcomes, &frame::name(&settlement.frame.source))
         } else {
             String::new()
         };
@@ -268,6 +258,7 @@ pub(super) fn letter(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Delivered => "D",
         Verdict::Unavailable => "U",
+        Verdict::NotTried => "N",
         Verdict::Behind => "B",
         Verdict::WaitedTooLong => "W",
         Verdict::Refused => "R",
@@ -277,8 +268,16 @@ pub(super) fn letter(verdict: Verdict) -> &'static str {
 
 /// The verdict that a letter stands for.
 pub(super) fn verdict(text: &str) -> Option<Verdict> {
-    use Verdict::{Behind, Delivered, GivenUp, Refused, Unavailable, WaitedTooLong};
-    let all = [Delivered, Unavailable, Behind, WaitedTooLong, Refused, GivenUp];
+    use Verdict::{Behind, Delivered, GivenUp, NotTried, Refused, Unavailable, WaitedTooLong};
+    let all = [
+        Delivered,
+        Unavailable,
+        NotTried,
+        Behind,
+        WaitedTooLong,
+        Refused,
+        GivenUp,
+    ];
     all.into_iter().find(|verdict| letter(*verdict) == text)
 }
 

@@ -10,6 +10,7 @@ pub mod commons;
 mod direct;
 mod drain;
 mod ends;
+pub mod envelope;
 pub mod heartbeat;
 pub mod in_flight;
 pub mod lane;
@@ -98,6 +99,27 @@ impl Worker {
         Ok(worker)
     }
 
+    /// Knows the subscriptions and works on nothing: what a process that only takes events in needs of a worker.
+    /// Groups are made here too, for it may be the first process of a deployment.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or refuses.
+    pub async fn watch(pod: Arc<Pod>) -> Result<Self, StoreError> {
+        for partition in pod.store.partitions() {
+            partition.ensure_groups().await?;
+        }
+        registry::step(&pod).await?;
+        let mut support = JoinSet::new();
+        support.spawn(registry::run(Arc::clone(&pod)));
+        Ok(Self {
+            pod,
+            lanes: Vec::new(),
+            intake: JoinSet::new(),
+            support,
+            heartbeats: JoinSet::new(),
+        })
+    }
+
     /// Its lanes, for tests that take single steps.
     #[must_use]
     pub fn lanes(&self) -> &[Arc<Lane>] {
@@ -125,9 +147,12 @@ impl Worker {
         }
         // No beat may follow the goodbye, and nothing is sent any more without asking who owns it.
         self.heartbeats.shutdown().await;
-        let goodbyes = self.lanes.iter().map(|lane| {
+        let goodbyes = self.lanes.iter().map(|lane| async {
             lane.lease.end();
-            lane.partition.leave(&self.pod.name)
+            lane.partition.leave(&self.pod.name).await?;
+            // Only remembered: peers need not wait for anybody because of it.
+            let _told = lane.partition.tell_sources().await;
+            Ok::<(), StoreError>(())
         });
         let goodbyes = tokio::time::timeout(GOODBYE, futures::future::join_all(goodbyes)).await;
         if !goodbyes.is_ok_and(|answers| answers.iter().all(Result::is_ok)) {

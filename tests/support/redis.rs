@@ -71,7 +71,7 @@ impl TestRedis {
         if least_privilege() && !server.has_password() {
             server.add_user();
         }
-        server.launch();
+        server.launch_somewhere();
         server
     }
 
@@ -208,12 +208,22 @@ impl TestRedis {
         self.arguments.extend(arguments.iter().map(ToString::to_string));
         self.run();
         self.arguments.truncate(own);
-        self.wait_for(|reply| reply.starts_with(b"-LOAD"));
+        assert!(self.comes_up(|reply| reply.starts_with(b"-LOAD")), "{}", self.log());
     }
 
     fn launch(&mut self) {
         self.run();
-        self.wait_for(|reply| !reply.starts_with(b"-LOAD"));
+        assert!(self.comes_up(serves), "{}", self.log());
+    }
+
+    /// On another port where somebody took this one since it was free.
+    fn launch_somewhere(&mut self) {
+        self.run();
+        while !self.comes_up(serves) {
+            assert!(self.log().contains("Address already in use"), "{}", self.log());
+            self.port = free_port();
+            self.run();
+        }
     }
 
     fn run(&mut self) {
@@ -234,20 +244,28 @@ impl TestRedis {
         self.process = Some(process);
     }
 
-    fn wait_for(&self, wanted: impl Fn(&[u8]) -> bool) {
+    /// Waits until its reply is the wanted one; false when its process ends.
+    fn comes_up(&mut self, wanted: impl Fn(&[u8]) -> bool) -> bool {
         let start = Instant::now();
-        while !self.answers(&wanted) {
-            let log = || std::fs::read_to_string(self.dir.path().join("redis.log")).unwrap_or_default();
+        while self.runs() {
+            if self.answers(&wanted) {
+                // Not somebody else's.
+                return self.runs();
+            }
             assert!(
                 start.elapsed() < Duration::from_secs(20),
                 "no answer from redis-server\n{}",
-                log()
+                self.log()
             );
             std::thread::sleep(Duration::from_millis(5));
         }
+        false
     }
 
-    /// Any reply will do but the one that it loads: a server with a password answers NOAUTH.
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("redis.log")).unwrap_or_default()
+    }
+
     fn answers(&self, wanted: impl Fn(&[u8]) -> bool) -> bool {
         let Ok(mut connection) = TcpStream::connect(("127.0.0.1", self.port)) else {
             return false;
@@ -256,6 +274,11 @@ impl TestRedis {
         connection.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         connection.write_all(b"PING\r\n").is_ok() && connection.read_exact(&mut reply[..5]).is_ok() && wanted(&reply)
     }
+}
+
+/// Any reply of Redis will do but the one that it loads: a server with a password answers NOAUTH.
+fn serves(reply: &[u8]) -> bool {
+    (reply.starts_with(b"+") || reply.starts_with(b"-")) && !reply.starts_with(b"-LOAD")
 }
 
 impl Drop for TestRedis {
