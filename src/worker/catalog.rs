@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::config::Delivery;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::index::Index;
+use crate::domain::service::ServiceSettings;
 use crate::domain::subscription::Subscription;
 use crate::store::registry::Registry;
 
@@ -18,6 +19,8 @@ pub struct Catalog {
     pub version: Option<u64>,
     /// Finds the subscriptions that want an event.
     pub index: Index,
+    /// What was set at run time for all of them.
+    pub settings: ServiceSettings,
     subscribers: HashMap<SubscriptionId, Arc<Subscriber>>,
 }
 
@@ -68,6 +71,7 @@ impl Catalog {
         Self {
             version: Some(registry.version),
             index: Index::new(registry.subscriptions.iter().cloned()),
+            settings: registry.settings,
             subscribers,
         }
     }

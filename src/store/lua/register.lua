@@ -1,5 +1,5 @@
--- Stores, replaces or deletes a subscription if the registry is still at the version that the writer read.
--- In:  KEYS registry hash; ARGV expected version, subscription id, its JSON or '' to delete
+-- Stores, replaces or deletes a subscription, or the service's settings, if the registry is still at the version that the writer read.
+-- In:  KEYS registry hash; ARGV expected version, subscription id or ':settings', its JSON or '' to delete
 -- Out: the new version, or -1 when somebody else wrote first or the registry has just begun: read it again
 -- Versions begin with the clock: after a flush a new registry must never look like the old one unchanged.
 -- Runs at the memory limit: the first write is a no-op HDEL.

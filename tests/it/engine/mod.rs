@@ -17,6 +17,7 @@ mod redis_faults;
 mod retry_now;
 mod scaling;
 mod service;
+mod service_settings;
 mod start;
 mod subscriber;
 mod subscriptions;
