@@ -10,9 +10,7 @@ mod health;
 mod intake;
 pub mod memory_guard;
 mod page;
-mod patient;
 mod refusal;
-mod server;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,30 +23,13 @@ use tracing::info;
 use self::admin::Admin;
 use self::intake::Intake;
 use self::memory_guard::MemoryGuard;
-use self::server::{Options, Server};
 use crate::config::Config;
+use crate::listener::{ListenError, Options, Server};
 use crate::report::History;
 use crate::store::Store;
 
 /// Connections that intake serves at once; further ones wait in the listener's queue.
 const INTAKE_CONNECTIONS: usize = 4096;
-
-/// A listener could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum ApiError {
-    /// The address is taken, or not one of this machine's.
-    #[error("the {listener} listener can't listen on {addr}: {source}; set {variable} to a free address and port")]
-    Listen {
-        /// Which listener.
-        listener: &'static str,
-        /// Where it should have listened.
-        addr: SocketAddr,
-        /// The variable that says so.
-        variable: &'static str,
-        /// What the system reported.
-        source: std::io::Error,
-    },
-}
 
 /// Both listeners, running; they end when dropped.
 #[derive(Debug)]
@@ -66,13 +47,13 @@ pub struct Api {
 /// turned: `/livez` answers with it.
 ///
 /// # Errors
-/// [`ApiError::Listen`] when the address can't be listened on.
+/// [`ListenError`] when the address can't be listened on.
 pub async fn start(
     config: &Config,
     store: Arc<Store>,
     admin: Admin,
     silent_for: impl Fn() -> Duration + Send + Sync + 'static,
-) -> Result<Api, ApiError> {
+) -> Result<Api, ListenError> {
     let guard = Arc::new(MemoryGuard::new(Arc::clone(&store), &config.intake));
     let intake = Intake::new(&config.intake, Arc::clone(&store), Arc::clone(&guard));
     let options = Options {
@@ -81,6 +62,7 @@ pub async fn start(
         listen: config.intake.listen,
         read_timeout: config.intake.read_timeout.0,
         max_connections: INTAKE_CONNECTIONS,
+        tls: None,
     };
     let intake = Server::start(options, intake::router(intake)).await?;
     let watching = CancellationToken::new();

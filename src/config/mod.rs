@@ -37,6 +37,8 @@ pub struct Config {
     pub intake: Intake,
     /// The listener for metrics, health and the page.
     pub admin: Admin,
+    /// The Redfish service.
+    pub redfish: Redfish,
     /// How one delivery is sent.
     pub delivery: Delivery,
     /// When a delivery is tried again, and when it is given up.
@@ -123,6 +125,33 @@ pub struct Admin {
     pub max_subscription_labels: usize,
     /// How often the gauges that mirror Redis are read.
     pub refresh: Period,
+}
+
+/// The Redfish service. Its `Debug` and serialised forms never show the password.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Redfish {
+    /// Whether it is served at all.
+    pub enabled: bool,
+    /// Address and port to listen on, HTTPS only.
+    pub listen: SocketAddr,
+    /// PEM file with the certificate, intermediates after it; a self-signed one is made and kept where absent.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with the certificate's key.
+    pub key: Option<PathBuf>,
+    /// Name of the first administrator.
+    pub admin_user: String,
+    /// Its password; one is generated and printed once where absent.
+    #[serde(serialize_with = "secret::serialize_masked")]
+    pub admin_password: Option<SecretString>,
+    /// A session ends when it was not used for so long, in whole seconds.
+    pub session_timeout: Period,
+    /// Wrong passwords in a row that lock an account; 0 never does.
+    pub lockout_threshold: u32,
+    /// How long it stays locked, in whole seconds.
+    pub lockout_duration: Period,
+    /// Wrong passwords are forgotten when none came for so long, in whole seconds.
+    pub lockout_reset: Period,
 }
 
 /// Sending to subscribers.

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
+
 use crate::domain::units::Period;
 
 use super::origin::{Origin, flatten};
@@ -44,6 +46,10 @@ fn some_time(period: Period) -> bool {
 
 fn any_time(period: Period) -> bool {
     period.0 <= LONGEST
+}
+
+fn seconds(period: Period, least: u64, most: u64) -> bool {
+    period.0.subsec_nanos() == 0 && (least..=most).contains(&period.0.as_secs())
 }
 
 fn count(n: usize) -> bool {
@@ -115,6 +121,43 @@ const RULES: &[Rule] = &[
         |c| c.admin.max_subscription_labels <= 100_000,
     ),
     ("admin.refresh", SOME_TIME, |c| some_time(c.admin.refresh)),
+    ("redfish.enabled", "true or false", |_| true),
+    ("redfish.listen", LISTEN, |_| true),
+    ("redfish.certificate", FILE, |_| true),
+    ("redfish.key", FILE, |_| true),
+    (
+        "redfish.admin_user",
+        "1 to 64 letters, digits and any of - _ . @",
+        |c| plain(&c.redfish.admin_user, "-_.@"),
+    ),
+    (
+        "redfish.admin_password",
+        "text of 8 to 256 bytes (in a TOML file: in quotes), or empty",
+        |c| {
+            let password = c.redfish.admin_password.as_ref();
+            password.is_none_or(|password| (8..=256).contains(&password.expose_secret().len()))
+        },
+    ),
+    (
+        "redfish.session_timeout",
+        "a duration in whole seconds such as 90s or 30m, from 30s to 1d",
+        |c| seconds(c.redfish.session_timeout, 30, 86_400),
+    ),
+    (
+        "redfish.lockout_threshold",
+        "a whole number from 0 (never) to 1000",
+        |c| c.redfish.lockout_threshold <= 1000,
+    ),
+    (
+        "redfish.lockout_duration",
+        "a duration in whole seconds such as 30s or 5m, from 1s to 1d",
+        |c| seconds(c.redfish.lockout_duration, 1, 86_400),
+    ),
+    (
+        "redfish.lockout_reset",
+        "a duration in whole seconds such as 30s or 5m, from 1s to 1d",
+        |c| seconds(c.redfish.lockout_reset, 1, 86_400),
+    ),
     ("delivery.direct_wait", ANY_TIME, |c| any_time(c.delivery.direct_wait)),
     ("delivery.connect_timeout", SOME_TIME, |c| {
         some_time(c.delivery.connect_timeout)
@@ -214,6 +257,12 @@ const PAIRS: &[Pair] = &[
     }),
     ("intake.max_body", "at most", "delivery.pod_max_bytes", |c| {
         c.intake.max_body <= c.delivery.pod_max_bytes
+    }),
+    ("redfish.certificate", "set together with", "redfish.key", |c| {
+        c.redfish.certificate.is_some() == c.redfish.key.is_some()
+    }),
+    ("redfish.lockout_reset", "at most", "redfish.lockout_duration", |c| {
+        c.redfish.lockout_reset <= c.redfish.lockout_duration
     }),
     ("retry.retry_after_min", "at most", "retry.retry_after_max", |c| {
         c.retry.retry_after_min <= c.retry.retry_after_max

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use holdfast::api::{self, Api, ApiError, admin, memory_guard::MemoryGuard};
+use holdfast::api::{self, Api, admin, memory_guard::MemoryGuard};
 use holdfast::config::Config;
 use holdfast::domain::units::Period;
+use holdfast::listener::ListenError;
 use holdfast::store::Store;
 use holdfast::store::connect::{Connection, FirstConnect};
 use reqwest::{Client, Response, StatusCode};
@@ -473,7 +474,7 @@ async fn a_taken_port_is_named_with_its_variable() {
     let admin = admin::start(&taken.admin, metrics()).await.unwrap();
     let store = store(&taken, &redis.url()).await;
     let error = api::start(&taken, store, admin, || Duration::ZERO).await.unwrap_err();
-    let ApiError::Listen { addr, .. } = &error;
+    let ListenError { addr, .. } = &error;
     assert_eq!(*addr, running.intake_addr);
     assert!(error.to_string().contains("HOLDFAST_INTAKE__LISTEN"), "{error}");
     taken.admin.listen = running.admin_addr;
