@@ -49,6 +49,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is remembered of settled events.
     pub recent: Recent,
+    /// How secrets are kept in Redis.
+    pub secrets: Secrets,
     /// Log output.
     pub log: Log,
 }
@@ -248,6 +250,20 @@ pub struct Recent {
     pub max_bytes: Size,
     /// How often what is too old or too much is dropped.
     pub trim: Period,
+}
+
+/// The keys that seal secrets in Redis: header values, signing secrets, private keys. Shown masked, always.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Secrets {
+    /// Seals and opens: 32 random bytes in base64; secrets are kept as plain text where no key is set at all.
+    #[serde(serialize_with = "secret::serialize_masked")]
+    pub key: Option<SecretString>,
+    /// A file with keys, one a line; where `key` is absent the first one seals. All of them open.
+    pub key_file: Option<PathBuf>,
+    /// Keys that only open what was sealed before a rotation, separated by commas.
+    #[serde(serialize_with = "secret::serialize_masked")]
+    pub previous_keys: Option<SecretString>,
 }
 
 /// Logs, on standard error.

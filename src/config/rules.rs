@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
+use crate::domain::secret::key_bytes;
 use crate::domain::units::Period;
 
 use super::origin::{Origin, flatten};
@@ -28,6 +29,7 @@ const LISTEN: &str = "an IP address and a port such as 0.0.0.0:8080 or [::]:8080
 const FILE: &str = "the path of a file, or empty";
 const COUNT: &str = "a whole number from 1 to 1000000";
 const BODY: &str = "a size such as 64KiB or 1MiB, from 1KiB to 256MiB";
+const SEALING_KEY: &str = "32 random bytes in base64 (openssl rand -base64 32), or empty";
 const SIZE: &str = "a size such as 512KiB, 32MiB or 1GiB, at least 1MiB";
 
 const SCHEMES: [&str; 7] = [
@@ -54,6 +56,10 @@ fn seconds(period: Period, least: u64, most: u64) -> bool {
 
 fn count(n: usize) -> bool {
     (1..=1_000_000).contains(&n)
+}
+
+fn sealing_keys(keys: Option<&SecretString>) -> bool {
+    keys.is_none_or(|keys| keys.expose_secret().split(',').all(|key| key_bytes(key).is_some()))
 }
 
 fn plain(text: &str, also: &str) -> bool {
@@ -240,6 +246,13 @@ const RULES: &[Rule] = &[
         |_| true,
     ),
     ("recent.trim", SOME_TIME, |c| some_time(c.recent.trim)),
+    ("secrets.key", SEALING_KEY, |c| sealing_keys(c.secrets.key.as_ref())),
+    ("secrets.key_file", FILE, |_| true),
+    (
+        "secrets.previous_keys",
+        "keys of 32 bytes in base64, separated by commas, or empty",
+        |c| sealing_keys(c.secrets.previous_keys.as_ref()),
+    ),
     ("log.format", "auto, pretty or json", |_| true),
     (
         "log.level",

@@ -12,6 +12,7 @@ pub mod records;
 pub mod resource;
 pub mod retention;
 pub mod retry;
+pub mod secret;
 pub mod service;
 pub mod signature;
 pub mod subscription;

@@ -99,6 +99,18 @@ impl Answer {
         }
     }
 
+    /// Whether the request was never made, for a reason on this side: that uses up no attempt of a retry policy.
+    #[must_use]
+    pub fn was_not_tried(&self) -> bool {
+        matches!(
+            self,
+            Self::None {
+                failure: Failure::Setup,
+                ..
+            }
+        )
+    }
+
     /// Whether the deadline passed: the in-flight limit is halved.
     #[must_use]
     pub fn timed_out(&self) -> bool {

@@ -26,6 +26,7 @@ pub mod recent;
 pub mod registry;
 pub mod retention;
 mod scripts;
+pub mod seal;
 mod search;
 pub mod settle;
 pub mod sources;
@@ -40,6 +41,7 @@ use self::connect::Connection;
 pub use self::error::StoreError;
 pub use self::partition::Partition;
 use self::partition::measured;
+use self::seal::Sealer;
 
 /// The deployment's data in Redis.
 #[derive(Debug)]
@@ -47,6 +49,7 @@ pub struct Store {
     connection: Connection,
     prefix: String,
     partitions: Vec<Arc<Partition>>,
+    sealer: Arc<Sealer>,
 }
 
 impl Store {
@@ -80,7 +83,21 @@ impl Store {
             connection,
             prefix: prefix.to_owned(),
             partitions,
+            sealer: Arc::default(),
         })
+    }
+
+    /// The same store with secrets sealed; until then they are kept as they are.
+    #[must_use]
+    pub fn sealed_by(mut self, sealer: Sealer) -> Self {
+        self.sealer = Arc::new(sealer);
+        self
+    }
+
+    /// Seals what is secret.
+    #[must_use]
+    pub fn sealer(&self) -> &Arc<Sealer> {
+        &self.sealer
     }
 
     /// All partitions.

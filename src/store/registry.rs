@@ -89,7 +89,10 @@ impl Store {
         }
         for (id, json) in fields {
             match serde_json::from_str::<Subscription>(&json) {
-                Ok(subscription) => registry.subscriptions.push(Arc::new(subscription)),
+                Ok(mut subscription) => {
+                    self.sealer.open_all(&mut subscription);
+                    registry.subscriptions.push(Arc::new(subscription));
+                }
                 Err(error) => registry.unreadable.push((id, error.to_string())),
             }
         }
@@ -104,7 +107,7 @@ impl Store {
     pub async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, StoreError> {
         let client = self.connection.client();
         let json: Option<String> = measured("HGET", client.hget(self.registry_key(), id.as_str())).await?;
-        json.map(|json| read(id, &json)).transpose()
+        json.map(|json| self.read(id, &json)).transpose()
     }
 
     /// Stores a new subscription.
@@ -252,12 +255,15 @@ impl Store {
         edit: impl Fn(Option<Subscription>) -> Result<Option<Subscription>, E>,
     ) -> Result<Option<Subscription>, E> {
         self.change_field(id.as_str(), |version, json| {
-            let known = json.map(|json| read(id, &json)).transpose()?;
+            let known = json.map(|json| self.read(id, &json)).transpose()?;
             let changed = edit(known)?.map(|mut subscription| {
                 subscription.version = version + 1;
                 subscription
             });
-            let json = changed.as_ref().map(written).transpose()?.unwrap_or_default();
+            let json = match &changed {
+                Some(subscription) => written(&self.sealer.seal_all(subscription)?)?,
+                None => String::new(),
+            };
             Ok((json, changed))
         })
         .await
@@ -287,6 +293,12 @@ impl Store {
                 return Ok(changed);
             }
         }
+    }
+
+    fn read(&self, id: &SubscriptionId, json: &str) -> Result<Subscription, StoreError> {
+        let mut subscription = read(id, json)?;
+        self.sealer.open_all(&mut subscription);
+        Ok(subscription)
     }
 
     fn registry_key(&self) -> String {

@@ -15,7 +15,8 @@ use reqwest::{Certificate, Client};
 
 use crate::config::Delivery;
 use crate::domain::ids::DeliveryId;
-use crate::domain::signature::{SecretError, Signer};
+use crate::domain::secret::Secret;
+use crate::domain::signature::Signer;
 use crate::domain::subscription::Subscription;
 use crate::domain::verdict::{Answer, Failure};
 
@@ -67,6 +68,9 @@ impl Sender {
         let deadline = self.deadline(to);
         let mut excerpt = Vec::new();
         let exchange = async {
+            if let Some(locked) = to.locked() {
+                return Err(setup(locked.to_string()));
+            }
             let client = self.client(to).await?;
             let headers = headers(to, id, attempt, &body).map_err(setup)?;
             let request = client.post(to.destination.clone()).headers(headers).body(body);
@@ -152,7 +156,7 @@ fn headers(to: &Subscription, id: &str, attempt: u32, body: &Bytes) -> Result<He
     let mut headers = HeaderMap::with_capacity(6 + to.headers.len());
     for (name, value) in &to.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no header name"))?;
-        let mut value = HeaderValue::from_str(value.reveal())
+        let mut value = HeaderValue::from_str(value.reveal().map_err(|locked| locked.to_string())?)
             .map_err(|_| format!("the value of header {name} has a character that headers can't carry"))?;
         value.set_sensitive(true);
         headers.append(name, value);
@@ -181,10 +185,12 @@ fn headers(to: &Subscription, id: &str, attempt: u32, body: &Bytes) -> Result<He
 /// receivers were given to change over: Standard Webhooks separates several with a space.
 fn signature(to: &Subscription, id: &str, now: u64, body: &Bytes) -> Result<Option<String>, String> {
     let keys = to.signing_keys(now);
-    let signed: Result<Vec<String>, _> = keys
-        .map(|key| Ok(Signer::new(key.reveal())?.sign(id, now, body)))
-        .collect();
-    let signed = signed.map_err(|error: SecretError| error.to_string())?;
+    let sign = |key: &Secret| {
+        let key = key.reveal().map_err(|locked| locked.to_string())?;
+        let signer = Signer::new(key).map_err(|error| error.to_string())?;
+        Ok(signer.sign(id, now, body))
+    };
+    let signed: Vec<String> = keys.map(sign).collect::<Result<_, String>>()?;
     Ok((!signed.is_empty()).then(|| signed.join(" ")))
 }
 

@@ -105,7 +105,11 @@ impl Drain {
                 floors.max().unwrap_or_default()
             },
             status: answer.status().filter(|_| answer.suspects_delivery()),
-            max_attempts: policy.attempts_of_a_delivery(),
+            max_attempts: if answer.was_not_tried() {
+                0
+            } else {
+                policy.attempts_of_a_delivery()
+            },
             error: answer.describe(),
         };
         let failed = persist("reporting a failure", &self.lane.partition, || {
@@ -121,7 +125,9 @@ impl Drain {
         if failed.buried {
             buried(&self.redelivery, member, &failure.error);
         }
-        ends::after_attempts(&self.lane, &subscription, failed.attempts).await;
+        if !answer.was_not_tried() {
+            ends::after_attempts(&self.lane, &subscription, failed.attempts).await;
+        }
     }
 
     /// A delivery that can't be sent at all becomes a dead letter.

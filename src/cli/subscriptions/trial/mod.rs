@@ -229,12 +229,13 @@ fn hide(to: &Subscription, text: &str) -> String {
     let headers = to
         .headers
         .iter()
-        .flat_map(|(_, value)| value.reveal().split_whitespace());
+        .filter_map(|(_, value)| value.reveal().ok())
+        .flat_map(str::split_whitespace);
     let keys = to
         .secret
         .iter()
         .chain(to.previous_secret.as_ref().map(|old| &old.secret));
-    let keys = keys.map(|key| key.reveal().trim().trim_start_matches("whsec_"));
+    let keys = keys.filter_map(|key| Some(key.reveal().ok()?.trim().trim_start_matches("whsec_")));
     let query = to.destination.query().into_iter();
     let mut secrets: Vec<&str> = headers
         .chain(keys)
