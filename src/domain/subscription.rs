@@ -216,17 +216,7 @@ impl Subscription {
     /// The destination as logs and messages show it: without user, password, query and fragment.
     #[must_use]
     pub fn shown_destination(&self) -> String {
-        let port = self
-            .destination
-            .port()
-            .map(|port| format!(":{port}"))
-            .unwrap_or_default();
-        let host = self.destination.host_str().unwrap_or_default();
-        format!(
-            "{}://{host}{port}{}",
-            self.destination.scheme(),
-            self.destination.path()
-        )
+        shown(&self.destination)
     }
 
     /// The keys that sign at `now_secs`, seconds since the epoch: the present one, then the one before it.
@@ -287,6 +277,14 @@ impl Subscription {
     pub fn is_suspended(&self) -> bool {
         matches!(self.state, State::Suspended { .. })
     }
+}
+
+/// A URL as logs and messages show it: without user, password, query and fragment.
+#[must_use]
+pub fn shown(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let host = url.host_str().unwrap_or_default();
+    format!("{}://{host}{port}{}", url.scheme(), url.path())
 }
 
 fn yes() -> bool {

@@ -1,1 +1,3 @@
 //! The Redfish service.
+
+mod eventing;

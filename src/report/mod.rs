@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use self::circuit::{Circuit, MASK, destination};
+pub use self::circuit::{Circuit, MASK, backups, destination};
 pub use self::dead_letters::{DeadLetterRow, latest_dead_letters};
 pub use self::history::{History, Sample};
 pub use self::largest::Holder;
