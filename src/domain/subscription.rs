@@ -79,6 +79,9 @@ pub struct Subscription {
     /// The key before it, which goes on signing for a while after a rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_secret: Option<PreviousSecret>,
+    /// Where it is a server-sent event stream that a client holds open: the name of the worker that serves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
     /// Whether it takes part in deliveries now.
     #[serde(default)]
     pub state: State,
@@ -208,6 +211,7 @@ impl Subscription {
             verify_certificate: true,
             secret: None,
             previous_secret: None,
+            stream: None,
             state: State::Enabled,
             created_at,
         }
@@ -270,6 +274,12 @@ impl Subscription {
             && self.client_certificates == other.client_certificates
             && self.verify_certificate == other.verify_certificate
             && self.timeout == other.timeout
+    }
+
+    /// Whether it is a stream that a client holds open: nothing is sent to it, parked or tried again.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.stream.is_some()
     }
 
     /// Whether its deliveries are only kept.

@@ -30,6 +30,7 @@ pub mod seal;
 mod search;
 pub mod settle;
 pub mod sources;
+pub mod streams;
 mod target;
 pub mod workers;
 

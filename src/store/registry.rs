@@ -209,6 +209,14 @@ impl Store {
         Ok(known)
     }
 
+    /// Takes a stream out: nothing is parked for it, so nothing else is to be removed.
+    pub(super) async fn forget_stream(&self, id: &SubscriptionId) -> Result<(), StoreError> {
+        if self.subscription(id).await?.is_some() {
+            self.change::<StoreError>(id, |_| Ok(None)).await?;
+        }
+        Ok(())
+    }
+
     /// Makes a subscription due now in every partition where it is behind.
     ///
     /// # Errors

@@ -81,6 +81,16 @@ impl Pod {
     /// Puts a newer catalog in force.
     pub fn set_catalog(&self, catalog: Catalog) {
         self.catalog.send_replace(Arc::new(catalog));
+        self.remember();
+    }
+
+    /// Makes every partition remember events, or not any more, as the streams need it.
+    pub fn remember(&self) {
+        let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+        let keep = self.catalog.borrow().remembers(now_ms);
+        for partition in self.store.partitions() {
+            partition.recording.keep_events(keep);
+        }
     }
 
     /// A subscriber from the catalog, else from Redis: the catalog may be a moment old.

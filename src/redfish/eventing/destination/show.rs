@@ -10,8 +10,6 @@ use crate::report::Circuit;
 use crate::store::census::Census;
 
 const TYPE: &str = "#EventDestination.v1_16_0.EventDestination";
-/// The scheme of the destinations of server-sent event streams.
-const STREAM: &str = "redfish-sse";
 
 /// A subscription and how its deliveries are going.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +27,7 @@ pub(crate) fn show(showing: Showing) -> Value {
     let of = showing.subscription;
     let uri = format!("{COLLECTION}/{}", of.id);
     let filter = &of.filter;
-    let stream = of.destination.scheme() == STREAM;
+    let stream = of.is_stream();
     let mut shown = json!({
         "@odata.id": uri,
         "@odata.type": TYPE,
