@@ -23,6 +23,9 @@ pub struct Subscription {
     /// What people call it; no two need differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The account of the Redfish service that made it; absent for one made on the command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// Where the events go: an `http` or `https` URL.
     pub destination: Url,
     /// Tried in this order, in the same attempt, when the destination is unavailable.
@@ -192,6 +195,7 @@ impl Subscription {
             id,
             version: 0,
             name: None,
+            owner: None,
             destination,
             backup_destinations: Vec::new(),
             context: None,

@@ -4,12 +4,13 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::super::fields::{link, list, number, properties, text, text_or_null, truth, url, word};
-use super::super::wrong::Wrong;
+use super::super::wrong;
 use super::{check, patch};
 use crate::domain::filter::Filter;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::Subscription;
 use crate::domain::terms::{EventFormatType, EventType, Severity};
+use crate::redfish::frame::Message;
 
 /// Properties of EventDestination that only the service sets.
 const READ_ONLY: [&str; 6] = [
@@ -36,7 +37,7 @@ struct Heartbeat {
 ///
 /// # Errors
 /// Everything that is wrong with the request, by property.
-pub(crate) fn create(body: &Map<String, Value>, id: SubscriptionId, now: String) -> Result<Subscription, Vec<Wrong>> {
+pub(crate) fn create(body: &Map<String, Value>, id: SubscriptionId, now: String) -> Result<Subscription, Vec<Message>> {
     let mut wrong = Vec::new();
     let destination = required(body, "Destination").and_then(|value| url("Destination", value));
     if let Err(problem) = required(body, "Protocol").and_then(|value| word("Protocol", value, &[("Redfish", ())])) {
@@ -63,8 +64,8 @@ pub(crate) fn create(body: &Map<String, Value>, id: SubscriptionId, now: String)
     Ok(subscription)
 }
 
-fn required<'a>(body: &'a Map<String, Value>, property: &str) -> Result<&'a Value, Wrong> {
-    body.get(property).ok_or_else(|| Wrong::missing(property))
+fn required<'a>(body: &'a Map<String, Value>, property: &str) -> Result<&'a Value, Message> {
+    body.get(property).ok_or_else(|| wrong::missing(property))
 }
 
 /// Stands for a destination that was not given, while the rest of the request is looked at.
@@ -74,7 +75,7 @@ fn nowhere() -> Url {
     Url::parse(NOWHERE).expect("a URL")
 }
 
-fn set(property: &str, value: &Value, to: &mut Subscription, heartbeat: &mut Heartbeat) -> Result<(), Vec<Wrong>> {
+fn set(property: &str, value: &Value, to: &mut Subscription, heartbeat: &mut Heartbeat) -> Result<(), Vec<Message>> {
     if let Some(result) = patch::set(property, value, to) {
         return result;
     }
@@ -85,14 +86,14 @@ fn set(property: &str, value: &Value, to: &mut Subscription, heartbeat: &mut Hea
         "SendHeartbeat" => truth(property, value).map(|send| heartbeat.send = Some(send)),
         "HeartbeatIntervalMinutes" => number(property, value, 1, LONGEST_HEARTBEAT)
             .map(|minutes| heartbeat.minutes = Some(u32::try_from(minutes).unwrap_or(u32::MAX))),
-        property if READ_ONLY.contains(&property) => Err(Wrong::not_writable(property)),
+        property if READ_ONLY.contains(&property) => Err(wrong::not_writable(property)),
         property => return set_filter(property, value, &mut to.filter).map_err(|wrong| vec![wrong]),
     };
     result.map_err(|wrong| vec![wrong])
 }
 
 /// The filters; null is what an absent one is.
-fn set_filter(property: &str, value: &Value, to: &mut Filter) -> Result<(), Wrong> {
+fn set_filter(property: &str, value: &Value, to: &mut Filter) -> Result<(), Message> {
     let null = value.is_null();
     match property {
         "EventTypes" => list(property, value, |place, value| word(place, value, &EventType::NAMES))
@@ -118,24 +119,24 @@ fn set_filter(property: &str, value: &Value, to: &mut Filter) -> Result<(), Wron
         | "Severities"
         | "SubordinateResources"
         | "EventFormatType" => text_or_null(property, value).map(drop),
-        _ => Err(Wrong::unknown(property)),
+        _ => Err(wrong::unknown(property)),
     }
 }
 
 /// The origin itself is never sent along: Holdfast has the event and not the resource.
-fn without_origin(property: &str, value: &Value) -> Result<(), Wrong> {
+fn without_origin(property: &str, value: &Value) -> Result<(), Message> {
     if truth(property, value)? {
-        return Err(Wrong::choice(property, value).with("it is not supported; leave it out or use false"));
+        return Err(wrong::choice(property, value).advise("it is not supported; leave it out or use false"));
     }
     Ok(())
 }
 
 impl Heartbeat {
     /// Minutes between heartbeats; `None` for none.
-    fn wanted(&self) -> Result<Option<u32>, Wrong> {
+    fn wanted(&self) -> Result<Option<u32>, Message> {
         match (self.send, self.minutes) {
             (Some(true), minutes) => Ok(Some(minutes.unwrap_or(HEARTBEAT_MINUTES))),
-            (_, Some(_)) => Err(Wrong::conflict("HeartbeatIntervalMinutes", "SendHeartbeat")),
+            (_, Some(_)) => Err(wrong::conflict("HeartbeatIntervalMinutes", "SendHeartbeat")),
             (_, None) => Ok(None),
         }
     }

@@ -3,13 +3,14 @@
 use serde_json::Value;
 
 use super::super::fields::list;
-use super::super::wrong::Wrong;
+use super::super::wrong;
 use crate::domain::subscription::Secret;
+use crate::redfish::frame::Message;
 
 const PROPERTY: &str = "HttpHeaders";
 
 /// The headers in their order; null stands for none.
-pub(super) fn headers(value: &Value) -> Result<Vec<(String, Secret)>, Wrong> {
+pub(super) fn headers(value: &Value) -> Result<Vec<(String, Secret)>, Message> {
     if value.is_null() {
         return Ok(Vec::new());
     }
@@ -22,12 +23,12 @@ pub(super) fn headers(value: &Value) -> Result<Vec<(String, Secret)>, Wrong> {
             let value = value.as_str().ok_or_else(|| masked(place))?;
             Ok((name.clone(), Secret::new(value)))
         });
-        headers.collect::<Result<Vec<_>, Wrong>>()
+        headers.collect::<Result<Vec<_>, Message>>()
     })?;
     Ok(objects.into_iter().flatten().collect())
 }
 
 /// The wrong kind of value, which may be a secret all the same.
-fn masked(place: &str) -> Wrong {
-    Wrong::kind(place, &Value::from("••••••")).with("write [{\"Name\": \"value\"}]")
+fn masked(place: &str) -> Message {
+    wrong::kind_masked(place).advise("write [{\"Name\": \"value\"}]")
 }

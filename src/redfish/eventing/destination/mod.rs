@@ -10,10 +10,11 @@ mod show;
 
 pub(crate) use self::create::create;
 pub(crate) use self::patch::patch;
-pub(crate) use self::show::{Showing, show};
+pub(crate) use self::show::{RESTLESS, Showing, show};
 
-use super::wrong::Wrong;
+use super::wrong;
 use crate::domain::subscription::{DeliveryRetryPolicy, Subscription};
+use crate::redfish::frame::Message;
 
 /// Where the collection of subscriptions is.
 pub(crate) const COLLECTION: &str = "/redfish/v1/EventService/Subscriptions";
@@ -27,13 +28,13 @@ const POLICIES: [(&str, DeliveryRetryPolicy); 4] = [
 ];
 
 /// Checks what no single property shows, as the command line does.
-fn check(subscription: &Subscription) -> Result<(), Vec<Wrong>> {
+fn check(subscription: &Subscription) -> Result<(), Vec<Message>> {
     let Err(problems) = subscription.validate() else {
         return Ok(());
     };
     let wrong = problems
         .into_iter()
-        .map(|problem| Wrong::value(&place(problem.property), problem.text));
+        .map(|problem| wrong::value(&place(problem.property), problem.text));
     Err(wrong.collect())
 }
 

@@ -5,10 +5,11 @@
 use serde_json::{Map, Value, json};
 
 use super::super::fields::{number_or_null, object, properties, text, truth, word};
-use super::super::wrong::Wrong;
+use super::super::wrong;
 use crate::domain::retention::Overflow;
 use crate::domain::subscription::{PayloadFormat, Secret, Subscription};
 use crate::domain::units::Period;
+use crate::redfish::frame::Message;
 
 const TYPE: &str = "#HoldfastEventDestination.v1_0_0.EventDestination";
 const VENDOR: &str = "Holdfast";
@@ -33,13 +34,13 @@ pub(super) fn place(property: &str) -> String {
 }
 
 /// Sets what is given.
-pub(super) fn set(value: &Value, to: &mut Subscription) -> Result<(), Vec<Wrong>> {
+pub(super) fn set(value: &Value, to: &mut Subscription) -> Result<(), Vec<Message>> {
     let one = |wrong| vec![wrong];
     let mut wrong = Vec::new();
     for (vendor, value) in properties(object("Oem", value).map_err(one)?) {
         let place_of_vendor = format!("Oem/{vendor}");
         if vendor != VENDOR {
-            wrong.push(Wrong::unknown(&place_of_vendor));
+            wrong.push(wrong::unknown(&place_of_vendor));
             continue;
         }
         for (property, value) in properties(object(&place_of_vendor, value).map_err(one)?) {
@@ -49,7 +50,7 @@ pub(super) fn set(value: &Value, to: &mut Subscription) -> Result<(), Vec<Wrong>
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
-fn set_one(property: &str, value: &Value, to: &mut Subscription) -> Result<(), Wrong> {
+fn set_one(property: &str, value: &Value, to: &mut Subscription) -> Result<(), Message> {
     let place = &place(property);
     let most = u64::MAX;
     match property {
@@ -63,18 +64,18 @@ fn set_one(property: &str, value: &Value, to: &mut Subscription) -> Result<(), W
         "Overflow" => word(place, value, &OVERFLOWS).map(|overflow| to.limits.overflow = overflow),
         "MaxInFlight" => number_or_null(place, value, 1, u32::MAX.into())
             .map(|many| to.max_in_flight = many.and_then(|many| u32::try_from(many).ok())),
-        property if READ_ONLY.contains(&property) => Err(Wrong::not_writable(place)),
-        _ => Err(Wrong::unknown(place)),
+        property if READ_ONLY.contains(&property) => Err(wrong::not_writable(place)),
+        _ => Err(wrong::unknown(place)),
     }
 }
 
 /// A new key takes the place of the old one at once; null removes it.
-fn secret(place: &str, value: &Value) -> Result<Option<Secret>, Wrong> {
+fn secret(place: &str, value: &Value) -> Result<Option<Secret>, Message> {
     if value.is_null() {
         return Ok(None);
     }
     // A wrong one is not quoted.
-    let masked = |_| Wrong::kind(place, &Value::from("••••••"));
+    let masked = |_| wrong::kind_masked(place);
     text(place, value).map_err(masked).map(|text| Some(Secret::new(text)))
 }
 

@@ -11,6 +11,13 @@ use crate::store::census::Census;
 
 const TYPE: &str = "#EventDestination.v1_16_0.EventDestination";
 
+/// What changes by itself, as JSON pointers.
+pub(crate) const RESTLESS: &[&str] = &[
+    "/Oem/Holdfast/Parked",
+    "/Oem/Holdfast/OldestParkedSeconds",
+    "/Oem/Holdfast/NextAttempt",
+];
+
 /// A subscription and how its deliveries are going.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Showing<'a> {

@@ -22,8 +22,23 @@ fn id() -> SubscriptionId {
     SubscriptionId::new("k7m2").expect("an id")
 }
 
-fn make(more: Value) -> Result<Subscription, Vec<Wrong>> {
+fn make(more: Value) -> Result<Subscription, Vec<Message>> {
     create(&request(more), id(), "2026-11-25T21:00:00Z".to_owned())
+}
+
+/// What was said: the message's key and the property.
+fn found(wrong: &[Message]) -> Vec<(String, String)> {
+    let of = |message: &Message| {
+        let json = message.json();
+        let key = json["MessageId"].as_str().unwrap_or_default().replace("Base.1.22.", "");
+        let about = json["RelatedProperties"][0].as_str().unwrap_or_default();
+        (key, about.trim_start_matches("#/").to_owned())
+    };
+    wrong.iter().map(of).collect()
+}
+
+fn said(key: &str, property: &str) -> (String, String) {
+    (key.to_owned(), property.to_owned())
 }
 
 fn shown(subscription: &Subscription) -> Value {
@@ -262,15 +277,14 @@ fn what_can_not_be_done_is_refused_by_name() {
     ];
     for (asked, key, property) in table {
         let wrong = make(asked.clone()).expect_err(&asked.to_string());
-        let found: Vec<(&str, &str)> = wrong.iter().map(|wrong| (wrong.key, wrong.property.as_str())).collect();
-        assert_eq!(found, [(key, property)], "{asked}");
+        assert_eq!(found(&wrong), [said(key, property)], "{asked}");
     }
 }
 
 #[test]
 fn everything_that_is_wrong_is_said_at_once() {
     let wrong = create(&body(json!({ "Colour": 1, "EventTypes": 2 })), id(), String::new()).expect_err("four");
-    let keys: Vec<&str> = wrong.iter().map(|wrong| wrong.key).collect();
+    let keys: Vec<String> = found(&wrong).into_iter().map(|(key, _)| key).collect();
     assert_eq!(
         keys,
         [
@@ -318,8 +332,7 @@ fn a_change_is_whole_or_refused_by_name() {
         ),
     ] {
         let wrong = patch(&body(asked.clone()), &mut before.clone()).expect_err(&asked.to_string());
-        let found: Vec<(&str, &str)> = wrong.iter().map(|wrong| (wrong.key, wrong.property.as_str())).collect();
-        assert_eq!(found, [(key, property)], "{asked}");
+        assert_eq!(found(&wrong), [said(key, property)], "{asked}");
     }
 }
 
