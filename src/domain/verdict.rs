@@ -99,10 +99,10 @@ impl Answer {
         }
     }
 
-    /// Whether the request was never made, for a reason on this side: that uses up no attempt of a retry policy.
+    /// Whether the request was made; one that was not, for a reason on this side, uses up no attempt of a retry policy.
     #[must_use]
-    pub fn was_not_tried(&self) -> bool {
-        matches!(
+    pub fn was_tried(&self) -> bool {
+        !matches!(
             self,
             Self::None {
                 failure: Failure::Setup,

@@ -26,6 +26,7 @@ pub mod permissions;
 pub mod probe;
 pub mod recent;
 pub mod registry;
+pub mod reseal;
 pub mod retention;
 mod scripts;
 pub mod seal;

@@ -257,7 +257,7 @@ impl Store {
     }
 
     /// Reads, edits and writes one subscription, again when somebody else wrote in between.
-    async fn change<E: From<StoreError>>(
+    pub(super) async fn change<E: From<StoreError>>(
         &self,
         id: &SubscriptionId,
         edit: impl Fn(Option<Subscription>) -> Result<Option<Subscription>, E>,
@@ -309,7 +309,7 @@ impl Store {
         Ok(subscription)
     }
 
-    fn registry_key(&self) -> String {
+    pub(super) fn registry_key(&self) -> String {
         keys::subscriptions(&self.prefix)
     }
 }

@@ -132,10 +132,11 @@ async fn deliver(
     };
     let answer = attempt(lane, subscriber, &delivery, 1, body, Path::Direct).await;
     let outcome = judged(lane, subscriber, &answer);
-    let mark = (outcome.verdict == Verdict::Unavailable).then(|| lane.behind.failing(id));
+    let unavailable = matches!(outcome.verdict, Verdict::Unavailable | Verdict::NotTried);
+    let mark = unavailable.then(|| lane.behind.failing(id));
     if answer.judge() == Judgement::Gone {
         Box::pin(ends::gone(lane, subscription)).await;
-    } else if mark.is_some() && !answer.was_not_tried() {
+    } else if outcome.verdict == Verdict::Unavailable {
         Box::pin(ends::after_attempts(lane, subscription, 1)).await;
     }
     Some((outcome, mark))
@@ -147,7 +148,8 @@ fn judged(lane: &Lane, subscriber: &Subscriber, answer: &Answer) -> Outcome {
     let verdict = match answer.judge() {
         Judgement::Delivered => Verdict::Delivered,
         Judgement::Refused => Verdict::Refused,
-        Judgement::Unavailable if policy.attempts_of_a_delivery() == 1 && !answer.was_not_tried() => Verdict::GivenUp,
+        Judgement::Unavailable if !answer.was_tried() => Verdict::NotTried,
+        Judgement::Unavailable if policy.attempts_of_a_delivery() == 1 => Verdict::GivenUp,
         Judgement::Unavailable => Verdict::Unavailable,
         // It has just been suspended: kept, never tried.
         Judgement::Gone => Verdict::Behind,

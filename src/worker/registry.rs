@@ -52,6 +52,14 @@ async fn load(pod: &Pod, before: &Catalog) -> Result<(), StoreError> {
             "the service's stored settings can't be read; the configuration is in force until they are set again"
         );
     }
+    for subscription in &registry.subscriptions {
+        if let Some(locked) = subscription.locked() {
+            warn!(
+                subscription = %subscription.id,
+                reason = %locked, "nothing can be sent to it; its deliveries are parked until that is mended"
+            );
+        }
+    }
     let catalog = Catalog::build(&registry, &pod.config.delivery, before);
     info!(
         version = registry.version,

@@ -105,11 +105,8 @@ impl Drain {
                 floors.max().unwrap_or_default()
             },
             status: answer.status().filter(|_| answer.suspects_delivery()),
-            max_attempts: if answer.was_not_tried() {
-                0
-            } else {
-                policy.attempts_of_a_delivery()
-            },
+            max_attempts: policy.attempts_of_a_delivery(),
+            tried: answer.was_tried(),
             error: answer.describe(),
         };
         let failed = persist("reporting a failure", &self.lane.partition, || {
@@ -125,7 +122,7 @@ impl Drain {
         if failed.buried {
             buried(&self.redelivery, member, &failure.error);
         }
-        if !answer.was_not_tried() {
+        if failure.tried {
             ends::after_attempts(&self.lane, &subscription, failed.attempts).await;
         }
     }
