@@ -48,6 +48,9 @@ pub struct Account {
     pub role: Role,
     /// Whether it may log in.
     pub enabled: bool,
+    /// Whether its password must be changed before it may do anything else.
+    #[serde(default)]
+    pub password_change_required: bool,
     /// Changes with the password and with the account itself: sessions of another generation are void.
     pub generation: String,
     /// Grows with every change.
@@ -169,6 +172,7 @@ mod tests {
             password: "$argon2id$canary".to_owned(),
             role: Role::ReadOnly,
             enabled: true,
+            password_change_required: false,
             generation: "canary".to_owned(),
             revision: 1,
         };

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tracing::info;
 
-use super::auth::random_text;
+use super::auth::random_hex;
 use super::frame::{Answer, Call, Failure, Fields, Needs, Outcome, Resource, Route, message};
 use super::roles;
 use crate::domain::account::{self, Account, PASSWORD_LEAST, PASSWORD_MOST, Privilege, Role};
@@ -80,6 +80,7 @@ async fn create(call: Call) -> Outcome {
     let role = role(&mut fields);
     let role = fields.require("RoleId", role);
     let enabled = fields.flag("Enabled").unwrap_or(true);
+    let password_change_required = fields.flag("PasswordChangeRequired").unwrap_or(false);
     account_types(&mut fields);
     if let Some(name) = name.as_deref().filter(|name| !account::is_name(name)) {
         fields.refuse("UserName", message::property_value_format(name, "UserName"));
@@ -91,11 +92,12 @@ async fn create(call: Call) -> Outcome {
     };
     let account = Account {
         password: call.service.passwords.hash(&password).await?,
-        generation: random_text(9),
+        generation: random_hex(8),
         revision: 1,
         name: name.clone(),
         role,
         enabled,
+        password_change_required,
     };
     let added = call.service.store.change_account(&name, |accounts| {
         if accounts.contains_key(&name) {
@@ -123,6 +125,7 @@ struct Wish {
     password: Option<String>,
     role: Option<Role>,
     enabled: Option<bool>,
+    must_change: Option<bool>,
     unlock: bool,
 }
 
@@ -138,8 +141,10 @@ async fn change(call: Call) -> Outcome {
         account.enabled = wish.enabled.unwrap_or(account.enabled);
         if let Some(password) = &wish.password {
             account.password.clone_from(password);
-            account.generation = random_text(9);
+            account.generation = random_hex(8);
+            account.password_change_required = false;
         }
+        account.password_change_required = wish.must_change.unwrap_or(account.password_change_required);
         account.revision += 1;
         keep_one(accounts, name, Some(&account))?;
         Ok::<_, Failure>((Some(account.clone()), account))
@@ -154,14 +159,17 @@ async fn change(call: Call) -> Outcome {
 
 /// Reads the body of a PATCH. Who does not manage accounts may change their own password, and nothing else.
 async fn wish(call: &Call) -> Result<Wish, Failure> {
-    let manages = call.who()?.may(Privilege::ConfigureUsers);
+    let who = call.who()?;
+    let manages = who.may(Privilege::ConfigureUsers) && !who.must_change_password;
     let mut fields = call.fields()?;
-    if !manages && ["RoleId", "Enabled", "Locked"].iter().any(|name| fields.has(name)) {
+    let managed = ["RoleId", "Enabled", "Locked", "PasswordChangeRequired"];
+    if !manages && managed.iter().any(|name| fields.has(name)) {
         return Err(Failure::forbidden());
     }
     let role = role(&mut fields);
     let enabled = fields.flag("Enabled");
     let locked = fields.flag("Locked");
+    let must_change = fields.flag("PasswordChangeRequired");
     if locked == Some(true) {
         fields.refuse("Locked", message::property_value_not_in_list(true, "Locked"));
     }
@@ -178,6 +186,7 @@ async fn wish(call: &Call) -> Result<Wish, Failure> {
         password,
         role,
         enabled,
+        must_change,
         unlock: locked == Some(false),
     })
 }
@@ -244,7 +253,8 @@ fn refuse_length(fields: &mut Fields, password: Option<&str>) {
     }
 }
 
-fn uri(name: &str) -> String {
+/// The URI of an account.
+pub(super) fn uri(name: &str) -> String {
     format!("{ACCOUNTS}/{name}")
 }
 
@@ -255,6 +265,7 @@ fn resource(account: &Account, locked: bool) -> Resource {
         .with("RoleId", account.role.as_str())
         .with("Enabled", account.enabled)
         .with("Locked", locked)
+        .with("PasswordChangeRequired", account.password_change_required)
         .with("AccountTypes", json!(["Redfish"]))
         .with("Links", json!({ "Role": { "@odata.id": roles::uri(account.role) } }))
         .revised(account.revision)

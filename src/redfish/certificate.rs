@@ -41,7 +41,10 @@ pub enum CertificateError {
     Store(#[from] StoreError),
 }
 
-/// A certificate and its key as they are kept, in PEM. It has no `Debug`: the key is shown to nobody.
+/// What the kept key belongs to, for the sealing.
+const PLACE: &str = "redfish certificate key";
+
+/// A certificate and its key as they are kept, in PEM, the key sealed. It has no `Debug`: the key is shown to nobody.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     certificate: String,
@@ -60,7 +63,7 @@ pub(super) async fn acceptor(settings: &config::Redfish, store: &Store) -> Resul
             .map_err(CertificateError::Configured);
     }
     // Made before it is known whether it is needed: what is stored first wins, for all pods.
-    let made = make()?;
+    let made = make(store)?;
     let text = store.setting_or_make(SETTING, || made.clone()).await?;
     if text == made {
         info!("a self-signed certificate was made for the Redfish service");
@@ -68,7 +71,14 @@ pub(super) async fn acceptor(settings: &config::Redfish, store: &Store) -> Resul
     let wrong = |problem: String| CertificateError::Kept { problem };
     let kept: Kept = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     let chain = certificates(kept.certificate.as_bytes()).map_err(wrong)?;
-    let key = PrivateKeyDer::from_pem_slice(kept.key.as_bytes()).map_err(|error| wrong(error.to_string()))?;
+    let opened = store
+        .sealer()
+        .open(PLACE, &kept.key)
+        .map_err(|error| wrong(error.to_string()))?;
+    let key = PrivateKeyDer::from_pem_slice(opened.as_bytes()).map_err(|error| wrong(error.to_string()))?;
+    if !store.sealer().is_current(&kept.key) {
+        seal_anew(store, &text, kept.certificate, &opened).await?;
+    }
     let fingerprint = chain
         .first()
         .map(|certificate| fingerprint(certificate))
@@ -83,8 +93,19 @@ pub(super) async fn acceptor(settings: &config::Redfish, store: &Store) -> Resul
         .map_err(|error| wrong(error.to_string()))
 }
 
+/// Keeps the key under the newest sealing key from now on, unless another pod was first.
+async fn seal_anew(store: &Store, text: &str, certificate: String, key: &str) -> Result<(), StoreError> {
+    let sealed = keep(store, certificate, key)?;
+    store
+        .change_setting(SETTING, |known| match known {
+            Some(known) if known != text => Ok((known.to_owned(), ())),
+            _ => Ok((sealed.clone(), ())),
+        })
+        .await
+}
+
 /// A new one, as it is kept.
-fn make() -> Result<String, rcgen::Error> {
+fn make(store: &Store) -> Result<String, CertificateError> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = host.trim().to_owned();
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
@@ -97,11 +118,12 @@ fn make() -> Result<String, rcgen::Error> {
     params.not_after = rcgen::date_time_ymd(i32::from(year) + YEARS, 1, 1);
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?.pem();
-    let kept = Kept {
-        certificate,
-        key: key.serialize_pem(),
-    };
-    Ok(serde_json::to_string(&kept).unwrap_or_default())
+    Ok(keep(store, certificate, &key.serialize_pem())?)
+}
+
+fn keep(store: &Store, certificate: String, key: &str) -> Result<String, StoreError> {
+    let key = store.sealer().seal(PLACE, key)?;
+    Ok(serde_json::json!(Kept { certificate, key }).to_string())
 }
 
 /// SHA-256 of a certificate, as tools print it.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tracing::info;
 
+use super::accounts;
 use super::auth::{self, Identity, Token};
 use super::frame::{Answer, Call, Failure, Needs, Outcome, Resource, Route, message};
 use crate::domain::account::Privilege;
@@ -41,7 +42,10 @@ async fn service(call: Call) -> Outcome {
 async fn list(call: Call) -> Outcome {
     let who = call.who()?;
     let sessions = live(&call).await?;
-    let visible = sessions.iter().filter(|session| is_visible(session, who)).map(uri);
+    let visible = sessions
+        .iter()
+        .filter(|session| is_visible(session, who))
+        .map(|session| uri(&session.id));
     Ok(Answer::Resource(Resource::collection(
         SESSIONS,
         "SessionCollection",
@@ -65,6 +69,7 @@ async fn create(call: Call) -> Outcome {
         return Err(Failure::bad(message::malformed_json()));
     };
     let account = auth::by_password(&call.service, &name, &password, call.peer).await?;
+    let must_change = account.password_change_required;
     let token = Token::new();
     let session = Session {
         id: token.session.clone(),
@@ -80,8 +85,13 @@ async fn create(call: Call) -> Outcome {
     }
     let mut value = HeaderValue::from_str(&token.text()).map_err(|_| Failure::internal())?;
     value.set_sensitive(true);
+    let mut resource = resource(&session);
+    if must_change {
+        let notice = message::password_change_required(accounts::uri(&session.account));
+        resource.put("@Message.ExtendedInfo", json!([notice.json()]));
+    }
     Ok(Answer::Created(
-        resource(&session),
+        resource,
         vec![(HeaderName::from_static("x-auth-token"), value)],
     ))
 }
@@ -118,12 +128,13 @@ fn is_visible(session: &Session, who: &Identity) -> bool {
     who.may(Privilege::ConfigureManager) || session.account == who.account
 }
 
-fn uri(session: &Session) -> String {
-    format!("{SESSIONS}/{}", session.id)
+/// The URI of a session.
+pub(super) fn uri(id: &str) -> String {
+    format!("{SESSIONS}/{id}")
 }
 
 fn resource(session: &Session) -> Resource {
-    Resource::new(&uri(session), "Session.v1_8_0.Session", "Session")
+    Resource::new(&uri(&session.id), "Session.v1_8_0.Session", "Session")
         .with("UserName", session.account.as_str())
         .with("SessionType", "Redfish")
         .with("CreatedTime", session.created.as_str())

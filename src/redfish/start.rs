@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 use tracing::info;
 
-use super::auth::{Passwords, random_text};
+use super::auth::{Passwords, random_hex, random_password};
 use super::certificate::{self, CertificateError};
 use super::eventing::Eventing;
 use super::frame::dispatch;
@@ -24,8 +24,8 @@ use crate::store::{Store, StoreError};
 const CONNECTIONS: usize = 1024;
 /// How long a client may take for the head of a request, be idle, or not read.
 const READ_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
-/// Random bytes in a generated password: 20 characters.
-const PASSWORD_BYTES: usize = 15;
+/// Letters and digits of a generated password.
+const PASSWORD_LENGTH: usize = 20;
 
 /// The service could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -125,14 +125,15 @@ async fn first_administrator(service: &Service) -> Result<Option<FirstAdministra
     }
     let configured = service.settings.admin_password.clone();
     let generated = configured.is_none();
-    let password = configured.unwrap_or_else(|| random_text(PASSWORD_BYTES).into());
+    let password = configured.unwrap_or_else(|| random_password(PASSWORD_LENGTH).into());
     let hashed = service.passwords.hash(password.expose_secret()).await;
     let account = Account {
         name: service.settings.admin_user.clone(),
         password: hashed.map_err(|_| RedfishError::Administrator)?,
         role: Role::Administrator,
         enabled: true,
-        generation: random_text(9),
+        password_change_required: false,
+        generation: random_hex(8),
         revision: 1,
     };
     let made = service.store.change_account(&account.name, |accounts| {

@@ -11,7 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use tracing::{info, warn};
 
 pub(super) use self::passwords::Passwords;
-pub(super) use self::tokens::{Token, random_text};
+pub(super) use self::tokens::{Token, random_hex, random_password};
 use super::Service;
 use super::frame::{Failure, message};
 use crate::domain::account::{Account, Privilege, Role};
@@ -25,6 +25,8 @@ pub struct Identity {
     pub role: Role,
     /// The session that it came by; `None` with Basic authentication.
     pub session: Option<String>,
+    /// It may change its password, and nothing else.
+    pub must_change_password: bool,
 }
 
 impl Identity {
@@ -54,6 +56,7 @@ pub(super) async fn identify(service: &Service, headers: &HeaderMap, peer: Socke
         account: account.name,
         role: account.role,
         session: None,
+        must_change_password: account.password_change_required,
     })
 }
 
@@ -73,6 +76,7 @@ async fn by_token(service: &Service, text: &str) -> Result<Identity, Failure> {
         account: account.name,
         role: account.role,
         session: Some(session.id),
+        must_change_password: account.password_change_required,
     })
 }
 

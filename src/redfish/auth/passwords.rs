@@ -14,7 +14,7 @@ use argon2::{Argon2, PasswordHash, PasswordHasher, PasswordVerifier};
 use aws_lc_rs::hmac;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::tokens::random_text;
+use super::tokens::random_hex;
 use crate::domain::account::Account;
 use crate::redfish::frame::Failure;
 
@@ -47,9 +47,9 @@ impl Passwords {
         Self {
             working: Arc::new(Semaphore::new(AT_ONCE)),
             waiting: Semaphore::new(WAITING),
-            key: hmac::Key::new(hmac::HMAC_SHA256, random_text(32).as_bytes()),
+            key: hmac::Key::new(hmac::HMAC_SHA256, random_hex(32).as_bytes()),
             known: Mutex::new(HashMap::new()),
-            nobody: hash(&random_text(16)),
+            nobody: hash(&random_hex(16)),
         }
     }
 
@@ -152,6 +152,7 @@ mod tests {
             password: passwords.hash("right enough").await.expect("hashed"),
             role: Role::Operator,
             enabled: true,
+            password_change_required: false,
             generation: "1".to_owned(),
             revision: 1,
         };

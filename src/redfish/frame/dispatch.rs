@@ -23,8 +23,8 @@ use super::message;
 use super::query::Query;
 use super::route::{Needs, Route};
 use crate::listener::Peer;
-use crate::redfish::Service;
 use crate::redfish::auth::{self, Identity};
+use crate::redfish::{Service, accounts, sessions};
 
 /// The largest body, in bytes.
 const MAX_BODY: usize = 1 << 20;
@@ -91,6 +91,7 @@ async fn answer(
         if !operation.needs.are_met_by(&who) {
             return Err(Failure::forbidden());
         }
+        confine(&who, &head.method, &path)?;
         identity = Some(who);
     }
     if head
@@ -154,6 +155,24 @@ async fn answer(
         Answer::Done => Ok(StatusCode::NO_CONTENT.into_response()),
         Answer::Raw(response) => Ok(response),
     }
+}
+
+/// Refuses all but reading one's account, changing its password and ending one's session to who must change it.
+fn confine(who: &Identity, method: &Method, path: &str) -> Result<(), Failure> {
+    let own = accounts::uri(&who.account);
+    let session = who.session.as_deref().map(sessions::uri);
+    let is_way_out = match *method {
+        Method::GET | Method::HEAD | Method::PATCH => path == own,
+        Method::DELETE => session.is_some_and(|session| path == session),
+        _ => false,
+    };
+    if !who.must_change_password || is_way_out {
+        return Ok(());
+    }
+    Err(Failure::new(
+        StatusCode::FORBIDDEN,
+        message::password_change_required(own),
+    ))
 }
 
 /// Nothing is there; who has not logged in does not learn that below `/redfish/v1`.

@@ -266,6 +266,10 @@ messages! {
     password_length() = "PasswordIncorrectLength", "Critical",
         "The password provided for this account does not meet the password length requirements of the service.",
         "Resubmit the request with a password that meets the password length requirements as specified by the `MinPasswordLength` and `MaxPasswordLength` properties in the `AccountService` resource.";
+    /// Logged in, with a password that must be changed first.
+    password_change_required(uri) = "PasswordChangeRequired", "Critical",
+        "The password provided for this account must be changed before access is granted.  PATCH the Password property for this account located at the target URI '%1' to complete this process.",
+        "Change the password for this account using a PATCH to the Password property at the URI provided.";
     /// Another ETag.
     precondition_failed() = "PreconditionFailed", "Critical",
         "The ETag supplied did not match the ETag required to change this resource.",
