@@ -11,10 +11,11 @@ use tracing::info;
 
 use super::auth::{Passwords, random_hex, random_password};
 use super::certificate::{self, CertificateError};
+use super::eventing::Eventing;
 use super::frame::dispatch;
 use super::service::Service;
 use super::table;
-use crate::config;
+use crate::config::Config;
 use crate::domain::account::{Account, Role};
 use crate::listener::{ListenError, Options, Server};
 use crate::store::{Store, StoreError};
@@ -76,11 +77,13 @@ impl fmt::Display for FirstAdministrator {
 ///
 /// # Errors
 /// [`RedfishError`]; each says what to change.
-pub async fn start(settings: &config::Redfish, store: Arc<Store>) -> Result<Redfish, RedfishError> {
+pub async fn start(config: &Config, store: Arc<Store>) -> Result<Redfish, RedfishError> {
+    let settings = &config.redfish;
     let tls = certificate::acceptor(settings, &store).await?;
     let service = Arc::new(Service {
         uuid: store.setting_or_make("uuid", new_uuid).await?,
         settings: settings.clone(),
+        eventing: Eventing::new(config),
         passwords: Passwords::new(),
         table: table(),
         store,

@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
-use super::attempt::attempt;
+use super::attempt::{Load, attempt};
 use super::behind::Failing;
 use super::catalog::Subscriber;
 use super::ends;
@@ -74,11 +75,11 @@ async fn deliver_all(lane: &Arc<Lane>, mut settlement: Settlement, guard: Guard)
         lane.pod.unwanted.note(lane, &catalog, &message, &settlement);
     }
 
-    let id = settlement.id;
+    let (id, frame) = (settlement.id, Arc::clone(&settlement.frame));
     let mut deliveries: FuturesUnordered<_> = matches
         .iter()
         .filter_map(|found| Some((found, catalog.get(&found.subscription.id)?)))
-        .map(|(found, subscriber)| deliver(lane, (id, &guard), &message, found, subscriber))
+        .map(|(found, subscriber)| deliver(lane, (id, &guard), (&message, &frame.event), found, subscriber))
         .collect();
     let mut failing = Vec::new();
     while let Some(delivered) = deliveries.next().await {
@@ -99,7 +100,7 @@ async fn deliver_all(lane: &Arc<Lane>, mut settlement: Settlement, guard: Guard)
 async fn deliver(
     lane: &Lane,
     (event, guard): (StreamId, &Guard),
-    message: &Message,
+    (message, received): (&Message, &Bytes),
     found: &Match,
     subscriber: &Subscriber,
 ) -> Option<(Outcome, Option<Failing>)> {
@@ -113,10 +114,11 @@ async fn deliver(
     let Some(mut slot) = subscriber.slots.take(guard.room(), patience, &lane.commons()).await else {
         return Some((unsent(id, Verdict::WaitedTooLong), None));
     };
-    let body = payload::render(message, &found.records, subscription.context.as_deref());
-    slot.carries(body.len());
+    let bodies = payload::bodies(subscription, message, &found.records, event, received);
+    let bytes = bodies.iter().map(Bytes::len).sum();
+    slot.carries(bytes);
     let left = patience.saturating_sub(started.elapsed());
-    let Some(_share) = lane.pod.slots.take(body.len(), slot.is_first(), left).await else {
+    let Some(_share) = lane.pod.slots.take(bytes, slot.is_first(), left).await else {
         return Some((unsent(id, Verdict::WaitedTooLong), None));
     };
     if lane.behind.contains(id) {
@@ -130,7 +132,8 @@ async fn deliver(
         partition: lane.partition.index,
         event,
     };
-    let answer = attempt(lane, subscriber, &delivery, 1, body, Path::Direct).await;
+    let load = Load::of_one(&delivery, 1, bodies);
+    let answer = attempt(lane, subscriber, &load, Path::Direct).await;
     let outcome = judged(lane, subscriber, &answer);
     let unavailable = matches!(outcome.verdict, Verdict::Unavailable | Verdict::NotTried);
     let mark = unavailable.then(|| lane.behind.failing(id));

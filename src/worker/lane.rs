@@ -98,6 +98,10 @@ impl Lane {
             };
             let (lane, guard) = (Arc::clone(self), guard.with_room(room));
             self.pod.tasks.spawn(async move {
+                // Read just before publishing stopped, or taken over since: kept, and a peer's should this pod end.
+                if !lane.pod.publishes() && !lane.pod.publishing().await {
+                    return;
+                }
                 match stream {
                     Stream::Events => process(&lane, entry, guard).await,
                     Stream::Redeliveries => redeliver(&lane, entry, guard).await,

@@ -63,6 +63,7 @@ impl Trimmer {
     /// # Errors
     /// When Redis can't be reached, or somebody replaced a key by something else.
     pub async fn step(&mut self) -> Result<(), StoreError> {
+        self.pod.remember();
         let (recent, intake) = (&self.pod.config.recent, &self.pod.config.intake);
         let partitions = self.pod.store.partitions();
         let wanted = Bounds {

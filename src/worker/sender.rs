@@ -14,7 +14,6 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client};
 
 use crate::config::Delivery;
-use crate::domain::ids::DeliveryId;
 use crate::domain::secret::Secret;
 use crate::domain::signature::Signer;
 use crate::domain::subscription::Subscription;
@@ -28,6 +27,19 @@ const ANSWER_LIMIT: usize = 64 * 1024;
 pub struct Sender {
     settings: Delivery,
     clients: Mutex<HashMap<Tls, Client>>,
+}
+
+/// One message to a subscriber.
+#[derive(Debug, Clone)]
+pub struct Parcel {
+    /// Its `webhook-id`: the same whenever the same is sent again.
+    pub id: String,
+    /// 1 for the first time.
+    pub attempt: u32,
+    /// How many events travel in it.
+    pub events: usize,
+    /// What is sent.
+    pub body: Bytes,
 }
 
 /// What came of one request.
@@ -58,13 +70,13 @@ impl Sender {
         }
     }
 
-    /// Sends one delivery and waits for its whole answer, within the subscription's deadline.
-    pub async fn send(&self, to: &Subscription, delivery: &DeliveryId, attempt: u32, body: Bytes) -> Answer {
-        self.exchange(to, &delivery.to_string(), attempt, body, 0).await.answer
+    /// Sends one message and waits for its whole answer, within the subscription's deadline.
+    pub async fn send(&self, to: &Subscription, parcel: &Parcel) -> Answer {
+        self.exchange(to, parcel, 0).await.answer
     }
 
-    /// The same under any id, keeping the beginning of what the subscriber says: at most `keep` bytes.
-    pub async fn exchange(&self, to: &Subscription, id: &str, attempt: u32, body: Bytes, keep: usize) -> Reply {
+    /// The same, keeping the beginning of what the subscriber says: at most `keep` bytes.
+    pub async fn exchange(&self, to: &Subscription, parcel: &Parcel, keep: usize) -> Reply {
         let deadline = self.deadline(to);
         let mut excerpt = Vec::new();
         let exchange = async {
@@ -72,8 +84,11 @@ impl Sender {
                 return Err(setup(locked.to_string()));
             }
             let client = self.client(to).await?;
-            let headers = headers(to, id, attempt, &body).map_err(setup)?;
-            let request = client.post(to.destination.clone()).headers(headers).body(body);
+            let headers = headers(to, parcel).map_err(setup)?;
+            let request = client
+                .post(to.destination.clone())
+                .headers(headers)
+                .body(parcel.body.clone());
             let response = request.send().await.map_err(|error| failure(&error))?;
             let answer = Answer::Status {
                 code: response.status().as_u16(),
@@ -152,8 +167,14 @@ impl Sender {
 }
 
 /// Our headers win over the subscription's own: they are what the receiver relies on.
-fn headers(to: &Subscription, id: &str, attempt: u32, body: &Bytes) -> Result<HeaderMap, String> {
-    let mut headers = HeaderMap::with_capacity(6 + to.headers.len());
+fn headers(to: &Subscription, parcel: &Parcel) -> Result<HeaderMap, String> {
+    let Parcel {
+        id,
+        attempt,
+        events,
+        body,
+    } = parcel;
+    let mut headers = HeaderMap::with_capacity(7 + to.headers.len());
     for (name, value) in &to.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no header name"))?;
         let mut value = HeaderValue::from_str(value.reveal().map_err(|locked| locked.to_string())?)
@@ -177,7 +198,10 @@ fn headers(to: &Subscription, id: &str, attempt: u32, body: &Bytes) -> Result<He
         HeaderValue::from_str(id).map_err(|error| error.to_string())?,
     );
     headers.insert("webhook-timestamp", HeaderValue::from(now));
-    headers.insert("holdfast-attempt", HeaderValue::from(attempt));
+    headers.insert("holdfast-attempt", HeaderValue::from(*attempt));
+    if *events > 1 {
+        headers.insert("holdfast-events", HeaderValue::from(*events));
+    }
     Ok(headers)
 }
 

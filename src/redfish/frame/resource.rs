@@ -11,6 +11,7 @@ pub struct Resource {
     /// Its properties, `@odata.id` and `@odata.type` first, without `@odata.etag`.
     pub properties: Map<String, Value>,
     revision: u64,
+    restless: &'static [&'static str],
 }
 
 impl Resource {
@@ -35,10 +36,20 @@ impl Resource {
         collection
     }
 
+    /// A resource with these properties, `@odata.id` and `@odata.type` among them.
+    #[must_use]
+    pub fn of(properties: Map<String, Value>) -> Self {
+        Self {
+            properties,
+            ..Self::bare("", "")
+        }
+    }
+
     fn bare(uri: &str, kind: &str) -> Self {
         let mut resource = Self {
             properties: Map::new(),
             revision: 0,
+            restless: &[],
         };
         resource.put("@odata.id", uri);
         resource.put("@odata.type", format!("#{kind}"));
@@ -79,6 +90,14 @@ impl Resource {
         self
     }
 
+    /// With properties, as JSON pointers, that change by themselves and leave the ETag as it is: what is counted or
+    /// timed would else fail every `If-Match`.
+    #[must_use]
+    pub fn restless(mut self, pointers: &'static [&'static str]) -> Self {
+        self.restless = pointers;
+        self
+    }
+
     /// Where it is.
     #[must_use]
     pub fn uri(&self) -> &str {
@@ -107,7 +126,13 @@ impl Resource {
     /// equal ones, whoever renders them.
     #[must_use]
     pub fn etag(&self) -> String {
-        let text = format!("{} {}", self.revision, Value::Object(self.properties.clone()));
+        let mut seen = Value::Object(self.properties.clone());
+        for pointer in self.restless {
+            if let Some(value) = seen.pointer_mut(pointer) {
+                *value = Value::Null;
+            }
+        }
+        let text = format!("{} {seen}", self.revision);
         let digest = digest(&SHA256, text.as_bytes());
         format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest.as_ref()[..12]))
     }
@@ -123,6 +148,13 @@ mod tests {
         assert_eq!(role().etag(), role().etag());
         assert_ne!(role().etag(), role().with("IsPredefined", true).etag());
         assert_ne!(role().etag(), role().revised(2).etag());
+        let count = |n: u64| {
+            role()
+                .with("Oem", json!({ "Count": n, "More": 1 }))
+                .restless(&["/Oem/Count"])
+        };
+        assert_eq!(count(1).etag(), count(2).etag());
+        assert_ne!(count(1).etag(), count(1).with("Name", "x").etag());
         assert_eq!(role().properties["Id"], "ReadOnly");
         assert_eq!(role().kind(), "Role.v1_3_3.Role");
     }

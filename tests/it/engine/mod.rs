@@ -18,6 +18,7 @@ mod retry_now;
 mod scaling;
 mod secrets;
 mod service;
+mod service_settings;
 mod start;
 mod subscriber;
 mod subscriptions;

@@ -179,7 +179,7 @@ async fn send<W: Write>(
     let sender = Sender::new(config.delivery.clone());
     let bytes = event.body.len();
     let began = Instant::now();
-    let Reply { answer, excerpt } = sender.exchange(to, &event.id, 1, event.body, KEPT).await;
+    let Reply { answer, excerpt } = sender.exchange(to, &event, KEPT).await;
     let took = began.elapsed();
     if let Answer::None { failure, detail } = &answer {
         return Ok(Err(unanswered(to, *failure, detail, certificate)));
