@@ -30,7 +30,12 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn list(call: Call) -> Outcome {
-    let registry = call.service.store.registry().await?;
+    let mut registry = call.service.store.registry().await?;
+    if registry.subscriptions.iter().any(|of| of.is_stream()) {
+        // A pod that died could not take its streams out.
+        call.service.eventing.hub.sweep(&call.service.store).await?;
+        registry = call.service.store.registry().await?;
+    }
     let members = registry
         .subscriptions
         .iter()
