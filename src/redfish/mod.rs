@@ -25,7 +25,12 @@ pub use self::start::{FirstAdministrator, Redfish, RedfishError, start};
 
 use self::frame::{Route, Table};
 
-/// Every resource of the service.
+/// Every resource: its path, with parameters in braces, and its methods as in `Allow`.
+#[must_use]
+pub fn resources() -> Vec<(&'static str, String)> {
+    table().resources()
+}
+
 fn table() -> Table {
     let routes: [Vec<Route>; 7] = [
         root::routes(),

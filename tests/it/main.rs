@@ -15,6 +15,7 @@ mod k8s;
 mod layers;
 mod page;
 mod probe;
+mod redfish;
 mod redis_connection;
 mod sink;
 mod store;

@@ -189,6 +189,12 @@ impl Table {
         Self { routes }
     }
 
+    /// Every path with its methods.
+    #[must_use]
+    pub fn resources(&self) -> Vec<(&'static str, String)> {
+        self.routes.iter().map(|route| (route.path, route.allow())).collect()
+    }
+
     /// The resource at a path (without a slash at its end), with the path's parameters. A route that names the
     /// path goes before one that has a parameter there.
     pub(super) fn find(&self, path: &str) -> Option<(&Route, Vec<String>)> {
