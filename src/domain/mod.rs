@@ -3,6 +3,7 @@
 
 pub mod event;
 pub mod filter;
+pub mod guard;
 pub mod ids;
 pub mod index;
 pub mod limit;

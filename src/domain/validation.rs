@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::guard::Guard;
 use super::signature::Signer;
 use super::subscription::{DeliveryRetryPolicy, RetryOverrides, Subscription};
 use super::units::Period;
@@ -89,13 +90,16 @@ impl Problems {
 }
 
 impl Subscription {
-    /// Checks everything that can be known without asking anybody.
+    /// Checks everything that can be known without asking anybody; `guard` says where events may be sent.
     ///
     /// # Errors
     /// All problems found, at least one.
-    pub fn validate(&self) -> Result<(), Vec<Problem>> {
+    pub fn validate(&self, guard: &Guard) -> Result<(), Vec<Problem>> {
         let mut problems = Problems::default();
         self.check_destination(&mut problems);
+        if let Err(blocked) = guard.judge(&self.destination) {
+            problems.add("Destination", blocked.to_string());
+        }
         if self.context.as_ref().is_some_and(|text| text.len() > LONGEST_CONTEXT) {
             problems.add(
                 "Context",

@@ -10,7 +10,7 @@ use super::lane::Lane;
 use super::meter;
 use crate::domain::ids::{DeliveryId, StreamId};
 use crate::domain::verdict::{Answer, Judgement};
-use crate::telemetry::labels::Path;
+use crate::telemetry::labels::{Path, Reason};
 use crate::telemetry::metrics;
 
 /// Sends once, adapts the subscriber's slots and counts what happened. Used by both paths.
@@ -27,6 +27,9 @@ pub(super) async fn attempt(
     let answer = lane.pod.sender.send(&to.subscription, delivery, number, body).await;
     let (outcome, reason) = meter::labels(&answer);
     metrics::delivery_attempt(outcome, reason, started.elapsed());
+    if reason == Reason::Blocked {
+        metrics::destination_blocked();
+    }
     if answer.timed_out() {
         to.slots.timed_out();
     } else if answer.judge() == Judgement::Delivered {
