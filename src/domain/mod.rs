@@ -1,6 +1,7 @@
 //! The rules of delivery, pure: no runtime, no Redis, no clock, no randomness. Time and chance come in as
 //! arguments, so every rule is tested by calling it.
 
+pub mod account;
 pub mod event;
 pub mod filter;
 pub mod guard;

@@ -3,7 +3,9 @@
 //! Everything about deliveries belongs to a [`Partition`]; the subscriptions and the number of partitions are
 //! the [`Store`]'s. Each move between the two paths is one Lua script (`lua/*.lua`).
 
+pub mod accounts;
 pub mod alarm;
+mod book;
 pub mod census;
 pub mod circuits;
 pub mod connect;
@@ -29,6 +31,8 @@ pub mod retention;
 mod scripts;
 pub mod seal;
 mod search;
+pub mod sessions;
+pub mod settings;
 pub mod settle;
 pub mod sources;
 mod target;
