@@ -76,6 +76,7 @@ impl Trimmer {
             max_bytes: recent.max_bytes.0,
         };
         let memory = self.pod.store.memory().await?;
+        let full = memory.ratio() >= intake.memory_refuse;
         let own = self.own.iter().sum();
         let allowed = wanted.under(memory, own, intake.memory_warn, intake.memory_refuse);
         let share = Bounds {
@@ -86,6 +87,9 @@ impl Trimmer {
         for (partition, own) in partitions.iter().zip(&mut self.own) {
             // Paused before it is dropped, so that nothing is added behind the trimming.
             partition.recording.set(!share.is_none());
+            if !full && let Err(error) = partition.tell_sources().await {
+                broken = Some(error);
+            }
             match partition.trim(share).await {
                 Ok(trimmed) => *own = trimmed.bytes,
                 Err(error) => broken = Some(error),

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use self::sse::Hub;
 use super::frame::{Failure, Message, Route};
 use crate::config::{Config, Retry};
+use crate::domain::guard::Guard;
 
 /// Where the EventService is.
 const SERVICE: &str = "/redfish/v1/EventService";
@@ -28,6 +29,8 @@ const SERVICE: &str = "/redfish/v1/EventService";
 pub struct Eventing {
     /// The retry settings in force where nobody set others at run time.
     retry: Retry,
+    /// Where events may be sent.
+    guard: Guard,
     /// The event streams that it serves.
     hub: Arc<Hub>,
 }
@@ -45,6 +48,7 @@ impl Eventing {
         let (dead_after, refresh) = (config.worker.dead_after.0, config.worker.registry_refresh.0);
         Self {
             retry: config.retry.clone(),
+            guard: config.guard(),
             hub: Hub::new(worker, linger, dead_after, refresh),
         }
     }

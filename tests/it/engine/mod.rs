@@ -6,6 +6,7 @@ mod clocks;
 mod cluster;
 mod crashes;
 mod direct;
+mod guard;
 pub(crate) mod harness;
 mod headers;
 mod limits;

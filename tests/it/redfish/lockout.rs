@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{ADMIN, PASSWORD, Pod, account, messages, settings, given};
+use super::{ADMIN, PASSWORD, Pod, account, given, messages, settings};
 use crate::support::TestRedis;
 
 const LOCKOUT: &str = "holdfast:{redfish}:lockout";
