@@ -180,6 +180,9 @@ pub struct Delivery {
     pub timeout: Period,
     /// Requests at once to one subscriber from one pod.
     pub max_in_flight: u32,
+    /// Records of several parked events that one message may carry to a subscriber that catches up; 1 sends each event
+    /// by itself.
+    pub coalesce_records: u32,
     /// Requests at once from one pod, all subscribers together; the first to each subscriber needs none of them.
     pub pod_max_in_flight: usize,
     /// Bytes of request bodies at once in one pod.

@@ -173,6 +173,9 @@ const RULES: &[Rule] = &[
     ("delivery.max_in_flight", "a whole number from 1 to 1024", |c| {
         (1..=1024).contains(&c.delivery.max_in_flight)
     }),
+    ("delivery.coalesce_records", "a whole number from 1 to 1000", |c| {
+        (1..=1000).contains(&c.delivery.coalesce_records)
+    }),
     ("delivery.pod_max_in_flight", "a whole number from 1 to 100000", |c| {
         (1..=100_000).contains(&c.delivery.pod_max_in_flight)
     }),

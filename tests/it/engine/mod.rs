@@ -23,3 +23,4 @@ mod service_settings;
 mod start;
 mod subscriber;
 mod subscriptions;
+mod together;
