@@ -4,6 +4,7 @@
 pub mod account;
 pub mod event;
 pub mod filter;
+pub mod guard;
 pub mod ids;
 pub mod index;
 mod json;

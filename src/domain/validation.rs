@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::guard::Guard;
 use super::signature::Signer;
 use super::subscription::{DeliveryRetryPolicy, RetryOverrides, Subscription};
 use super::units::Period;
@@ -99,15 +100,15 @@ impl Problems {
 }
 
 impl Subscription {
-    /// Checks everything that can be known without asking anybody.
+    /// Checks everything that can be known without asking anybody; `guard` says where events may be sent.
     ///
     /// # Errors
     /// All problems found, at least one.
-    pub fn validate(&self) -> Result<(), Vec<Problem>> {
+    pub fn validate(&self, guard: &Guard) -> Result<(), Vec<Problem>> {
         let mut problems = Problems::default();
-        check_url("Destination", &self.destination, &mut problems);
+        check_url("Destination", &self.destination, guard, &mut problems);
         for backup in &self.backup_destinations {
-            check_url("BackupDestinations", backup, &mut problems);
+            check_url("BackupDestinations", backup, guard, &mut problems);
         }
         if self.backup_destinations.len() > MOST_BACKUPS {
             problems.add(
@@ -224,7 +225,10 @@ impl Subscription {
     }
 }
 
-fn check_url(property: &'static str, url: &Url, problems: &mut Problems) {
+fn check_url(property: &'static str, url: &Url, guard: &Guard, problems: &mut Problems) {
+    if let Err(blocked) = guard.judge(url) {
+        problems.add(property, blocked.to_string());
+    }
     let mut wrong = |text: String| problems.add(property, text);
     if !matches!(url.scheme(), "http" | "https") {
         let scheme = url.scheme();

@@ -13,6 +13,7 @@ use super::keys::Keys;
 use super::outage::Outage;
 use super::recent::Recording;
 use super::scripts::SCRIPTS;
+use super::sources::Heard;
 use crate::domain::ids::StreamId;
 use crate::telemetry::metrics;
 
@@ -27,6 +28,7 @@ pub struct Partition {
     pub outage: Outage,
     /// Whether what this process settles is remembered.
     pub recording: Recording,
+    pub(super) heard: Heard,
     pub(super) keys: Keys,
     pub(super) connection: Connection,
 }
@@ -38,6 +40,7 @@ impl Partition {
             alarm: Alarm::default(),
             outage: Outage::default(),
             recording: Recording::default(),
+            heard: Heard::default(),
             keys: Keys::new(prefix, index),
             connection,
         }

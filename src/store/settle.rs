@@ -4,7 +4,6 @@
 //! dead letter. Many events go into one script call, bounded by the number of their deliveries.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,6 +141,11 @@ impl Partition {
             batch.push(settlement, last, Some(delivered.count()));
         }
         answer.won.extend(self.flush(batch, &mut answer.opened).await?);
+        for (settlement, won) in settlements.iter().map(Borrow::borrow).zip(&answer.won) {
+            if *won {
+                self.heard.note(&settlement.frame.source, settlement.id);
+            }
+        }
         Ok(answer)
     }
 
@@ -181,8 +185,6 @@ impl Partition {
 /// The arguments of one call of `settle.lua`.
 struct Batch {
     limits: [Value; 3],
-    /// When the last event of each source arrived, in ms.
-    sources: HashMap<String, u64>,
     args: Vec<Value>,
     events: usize,
     deliveries: usize,
@@ -196,7 +198,6 @@ impl Batch {
     fn new(partition: &Partition, worker: &str, limits: RefusalLimits) -> Self {
         Self {
             limits: [worker.into(), limits.open_after.into(), limits.bury_after.into()],
-            sources: HashMap::new(),
             args: Vec::new(),
             events: 0,
             deliveries: 0,
@@ -206,13 +207,8 @@ impl Batch {
     }
 
     fn into_args(self) -> Vec<Value> {
-        let mut args = Vec::with_capacity(4 + 2 * self.sources.len() + self.args.len());
+        let mut args = Vec::with_capacity(self.limits.len() + self.args.len());
         args.extend(self.limits);
-        args.push(i64::try_from(self.sources.len()).unwrap_or(i64::MAX).into());
-        for (source, arrived) in self.sources {
-            args.push(arrived.to_string().into());
-            args.push(source.into());
-        }
         args.extend(self.args);
         args
     }
@@ -227,18 +223,10 @@ impl Batch {
         } else {
             Bytes::new()
         };
-        let source = frame::name(&settlement.frame.source);
-        if !source.is_empty() {
-            let arrived = settlement.id.millis;
-            match self.sources.get_mut(source.as_ref()) {
-                Some(last) => *last = arrived.max(*last),
-                None => drop(self.sources.insert(source.clone().into_owned(), arrived)),
-            }
-        }
         let note = if self.noting {
             // Once for an event, with the last of its chunks; never one that can't be read.
             let with_event = self.with_events && delivered_before.is_some() && settlement.rejected.is_none();
-            Note::of_settlement(settlement, outcomes, &source, with_event)
+            Note::of_settlement(settlement, outcomes, &frame::name(&settlement.frame.source), with_event)
         } else {
             Bytes::new()
         };

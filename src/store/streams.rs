@@ -3,11 +3,9 @@
 //! Any pod serves any stream from any position, for all is in Redis. A position is where a reader is in one
 //! partition's `recent`; what was dropped before it was read is told as a gap.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fred::clients::Client;
 use fred::prelude::*;
 
 use super::Store;
@@ -15,7 +13,7 @@ use super::error::StoreError;
 use super::events::parse_entry;
 use super::partition::{Partition, measured};
 use super::scripts::SCRIPTS;
-use crate::domain::ids::{StreamId, SubscriptionId};
+use crate::domain::ids::{Member, StreamId, SubscriptionId};
 use crate::domain::service::ServiceSettings;
 use crate::domain::subscription::Subscription;
 
@@ -31,18 +29,12 @@ pub struct Position {
 /// An event that a stream may want.
 #[derive(Debug, Clone)]
 pub struct Remembered {
+    /// Its id in the stream of events.
+    pub id: StreamId,
     /// Where a reader is that has read it.
     pub position: Position,
     /// The event as it arrived.
     pub event: Bytes,
-}
-
-/// Wakes the readers of one partition's events.
-#[derive(Debug)]
-pub struct Watch {
-    client: Client,
-    partition: Arc<Partition>,
-    last: String,
 }
 
 impl Position {
@@ -99,16 +91,18 @@ impl Partition {
         for row in rows {
             let entry = parse_entry(row, 0)?;
             let read = behind.within.filter(|_| behind.entry == entry.id).unwrap_or(0);
-            for (at, (_, note)) in (0..)
+            for (at, (member, note)) in (0..)
                 .zip(&entry.fields)
                 .skip(usize::try_from(read).unwrap_or(usize::MAX))
             {
-                let Some(event) = event_of(note) else { continue };
+                let (Ok(Member(id)), Some(event)) = (member.parse(), event_of(note)) else {
+                    continue;
+                };
                 let position = Position {
                     entry: entry.id,
                     within: Some(at + 1),
                 };
-                found.push(Remembered { position, event });
+                found.push(Remembered { id, position, event });
             }
             end = Some(Position::after(entry.id));
         }
@@ -123,45 +117,6 @@ impl Partition {
         let client = self.connection.client();
         let floor: Option<String> = measured("HGET", client.hget(self.keys.ledger(), "recent_floor")).await?;
         Ok(floor.and_then(|floor| floor.parse().ok()))
-    }
-
-    /// Watches for what is newly remembered, on a connection of its own.
-    ///
-    /// # Errors
-    /// When no connection can be made.
-    pub async fn watch(self: &Arc<Self>, name: &str) -> Result<Watch, StoreError> {
-        Ok(Watch {
-            client: self
-                .connection
-                .dedicated(&format!("{name}-{}-streams", self.index))
-                .await?,
-            partition: Arc::clone(self),
-            last: self
-                .newest()
-                .await?
-                .map_or_else(|| "0-0".to_owned(), |id| id.to_string()),
-        })
-    }
-}
-
-impl Watch {
-    /// Waits up to `block` for something new; whether there was.
-    ///
-    /// # Errors
-    /// When Redis can't be reached.
-    pub async fn next(&mut self, block: Duration) -> Result<bool, StoreError> {
-        let block = u64::try_from(block.as_millis()).unwrap_or(u64::MAX);
-        let key = self.partition.keys.recent();
-        let call = self.client.xread(Some(1), Some(block), key, self.last.as_str());
-        let answer: Value = call.await.map_err(StoreError::command("XREAD"))?;
-        if answer.is_null() {
-            return Ok(false);
-        }
-        // What came is read by the readers, from their own positions: only the newest is of use here.
-        if let Some(newest) = self.partition.newest().await? {
-            self.last = newest.to_string();
-        }
-        Ok(true)
     }
 }
 
@@ -219,25 +174,20 @@ impl Store {
     /// When Redis can't be reached. Safe to repeat.
     pub async fn sweep_streams(&self, dead_after: Duration, linger: Duration) -> Result<usize, StoreError> {
         let registry = self.registry().await?;
-        let mut streams = registry.subscriptions.iter().filter(|of| of.is_stream()).peekable();
-        let Some(partition) = self.partitions().first() else {
+        let mut streams = registry.subscriptions;
+        streams.retain(|of| of.is_stream());
+        let Some(partition) = self.partitions().first().filter(|_| !streams.is_empty()) else {
             return Ok(0);
         };
-        if streams.peek().is_none() {
-            return Ok(0);
-        }
-        let oldest = partition
-            .clock_ms()
-            .await?
-            .saturating_sub(u64::try_from(dead_after.as_millis()).unwrap_or(0));
+        let silent_for = u64::try_from(dead_after.as_millis()).unwrap_or(u64::MAX);
+        let oldest = partition.clock_ms().await?.saturating_sub(silent_for);
         let beats = partition.heartbeats().await?;
         let lives = |worker: &str| beats.iter().any(|(name, beat)| name == worker && *beat >= oldest);
-        let mut swept = 0;
-        for stream in streams.filter(|of| !of.stream.as_deref().is_some_and(lives)) {
+        streams.retain(|of| !of.stream.as_deref().is_some_and(lives));
+        for stream in &streams {
             self.close_stream(&stream.id, linger).await?;
-            swept += 1;
         }
-        Ok(swept)
+        Ok(streams.len())
     }
 }
 

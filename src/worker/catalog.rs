@@ -79,6 +79,12 @@ impl Catalog {
         }
     }
 
+    /// Whether any client holds a stream open.
+    #[must_use]
+    pub fn is_streaming(&self) -> bool {
+        self.streaming
+    }
+
     /// Whether events are remembered for streams: one is open, or was a while ago and may resume. `now_ms` is the
     /// time since the epoch.
     #[must_use]

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod behind;
 pub mod catalog;
 pub mod commons;
+pub mod destinations;
 mod direct;
 mod drain;
 mod ends;
@@ -125,9 +126,12 @@ impl Worker {
         }
         // No beat may follow the goodbye, and nothing is sent any more without asking who owns it.
         self.heartbeats.shutdown().await;
-        let goodbyes = self.lanes.iter().map(|lane| {
+        let goodbyes = self.lanes.iter().map(|lane| async {
             lane.lease.end();
-            lane.partition.leave(&self.pod.name)
+            lane.partition.leave(&self.pod.name).await?;
+            // Only remembered: peers need not wait for anybody because of it.
+            let _told = lane.partition.tell_sources().await;
+            Ok::<(), StoreError>(())
         });
         let goodbyes = tokio::time::timeout(GOODBYE, futures::future::join_all(goodbyes)).await;
         if !goodbyes.is_ok_and(|answers| answers.iter().all(Result::is_ok)) {

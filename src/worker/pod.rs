@@ -57,7 +57,7 @@ impl Pod {
     pub fn new(config: Config, store: Arc<Store>, quiet: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             name: name(config.worker.name.as_deref()),
-            sender: Sender::new(config.delivery.clone()),
+            sender: Sender::new(config.delivery.clone(), config.guard()),
             slots: PodSlots::new(config.delivery.pod_max_in_flight, config.delivery.pod_max_bytes.0),
             alone: RwLock::new(()),
             quiet,

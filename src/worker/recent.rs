@@ -64,6 +64,11 @@ impl Trimmer {
     /// When Redis can't be reached, or somebody replaced a key by something else.
     pub async fn step(&mut self) -> Result<(), StoreError> {
         self.pod.remember();
+        if self.pod.catalog().is_streaming() {
+            // A pod that died could not take its streams out.
+            let linger = self.pod.config.recent.max_age.0;
+            self.pod.store.sweep_streams(self.pod.dead_after(), linger).await?;
+        }
         let (recent, intake) = (&self.pod.config.recent, &self.pod.config.intake);
         let partitions = self.pod.store.partitions();
         let wanted = Bounds {
@@ -71,6 +76,7 @@ impl Trimmer {
             max_bytes: recent.max_bytes.0,
         };
         let memory = self.pod.store.memory().await?;
+        let full = memory.ratio() >= intake.memory_refuse;
         let own = self.own.iter().sum();
         let allowed = wanted.under(memory, own, intake.memory_warn, intake.memory_refuse);
         let share = Bounds {
@@ -81,6 +87,9 @@ impl Trimmer {
         for (partition, own) in partitions.iter().zip(&mut self.own) {
             // Paused before it is dropped, so that nothing is added behind the trimming.
             partition.recording.set(!share.is_none());
+            if !full && let Err(error) = partition.tell_sources().await {
+                broken = Some(error);
+            }
             match partition.trim(share).await {
                 Ok(trimmed) => *own = trimmed.bytes,
                 Err(error) => broken = Some(error),

@@ -1,11 +1,11 @@
 //! One POST to a subscriber: headers, signature, one deadline over everything, and what the answer means.
 //!
-//! No redirect is followed and no proxy of the environment is used. Clients are shared by all subscribers
+//! No redirect is followed, no proxy of the environment is used, and nothing is sent where the guard forbids it. Clients are shared by all subscribers
 //! with the same TLS settings, since each costs memory and time to build.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -13,7 +13,9 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AF
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client};
 
+use super::destinations::{self, Inspection, Resolver};
 use crate::config::Delivery;
+use crate::domain::guard::{Blocked, Guard};
 use crate::domain::secret::Secret;
 use crate::domain::signature::Signer;
 use crate::domain::subscription::Subscription;
@@ -26,6 +28,7 @@ const ANSWER_LIMIT: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Sender {
     settings: Delivery,
+    guard: Arc<Guard>,
     clients: Mutex<HashMap<Tls, Client>>,
 }
 
@@ -61,11 +64,12 @@ struct Tls {
 }
 
 impl Sender {
-    /// A sender with these settings.
+    /// A sender with these settings, that sends where `guard` allows it.
     #[must_use]
-    pub fn new(settings: Delivery) -> Self {
+    pub fn new(settings: Delivery, guard: Guard) -> Self {
         Self {
             settings,
+            guard: Arc::new(guard),
             clients: Mutex::new(HashMap::new()),
         }
     }
@@ -83,6 +87,7 @@ impl Sender {
             if let Some(locked) = to.locked() {
                 return Err(setup(locked.to_string()));
             }
+            self.guard.judge(&to.destination).map_err(|blocked| refused(&blocked))?;
             let client = self.client(to).await?;
             let headers = headers(to, parcel).map_err(setup)?;
             let request = client
@@ -142,6 +147,8 @@ impl Sender {
             .http1_only()
             .no_proxy()
             .redirect(Policy::none())
+            .dns_resolver(Resolver(Arc::clone(&self.guard)))
+            .connector_layer(Inspection(Arc::clone(&self.guard)))
             .connect_timeout(self.settings.connect_timeout.0)
             .pool_idle_timeout(self.settings.idle_connection.0)
             .tcp_nodelay(true)
@@ -249,7 +256,17 @@ fn setup(detail: String) -> Answer {
     }
 }
 
+fn refused(blocked: &Blocked) -> Answer {
+    Answer::None {
+        failure: Failure::Blocked,
+        detail: blocked.to_string(),
+    }
+}
+
 fn failure(error: &reqwest::Error) -> Answer {
+    if let Some(blocked) = destinations::blocked(error) {
+        return refused(blocked);
+    }
     let detail = chain(error);
     let failure = if error.is_timeout() {
         Failure::Timeout

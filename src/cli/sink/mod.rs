@@ -7,6 +7,7 @@
 mod answer;
 mod mode;
 mod tally;
+mod together;
 mod wire;
 
 use std::io::{IsTerminal, Stdout, Write};
@@ -25,6 +26,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::mode::{Mode, UnknownMode};
 pub use self::tally::{Counts, Delivery};
+pub use self::together::unpack;
 
 use self::answer::Desk;
 use self::tally::Tally;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::destination::COLLECTION;
 use super::fields::{number, properties, truth};
-use super::{SERVICE, refused, wrong};
+use super::{SERVICE, refused, sse, wrong};
 use crate::domain::account::Privilege;
 use crate::domain::retry::last_attempt;
 use crate::domain::service::{LONGEST_INTERVAL_SECS, MOST_RETRIES, ServiceSettings};
@@ -80,7 +80,7 @@ fn resource(call: &Call, settings: &ServiceSettings) -> Resource {
     let interval = settings.interval.unwrap_or(retry.delay);
     let state = if settings.enabled { "Enabled" } else { "Disabled" };
     let action = |name: &str| json!({ "target": format!("{SERVICE}/Actions/EventService.{name}") });
-    Resource::new(SERVICE, "EventService.v1_12_0.EventService", "Event service")
+    let service = Resource::new(SERVICE, "EventService.v1_12_0.EventService", "Event service")
         .with("ServiceEnabled", settings.enabled)
         .with("Status", json!({ "State": state, "Health": "OK" }))
         .with("DeliveryRetryAttempts", retries)
@@ -101,7 +101,23 @@ fn resource(call: &Call, settings: &ServiceSettings) -> Resource {
                 "#EventService.SubmitTestEvent": action("SubmitTestEvent"),
                 "#EventService.TestEventSubscription": action("TestEventSubscription"),
             }),
-        )
+        );
+    if !call.service.eventing.hub.is_possible() {
+        return service;
+    }
+    service.with("ServerSentEventUri", sse::URI).with(
+        "SSEFilterPropertiesSupported",
+        json!({
+            "EventFormatType": true,
+            "EventType": true,
+            "MessageId": true,
+            "MetricReportDefinition": true,
+            "OriginResource": true,
+            "RegistryPrefix": true,
+            "ResourceType": true,
+            "SubordinateResources": true,
+        }),
+    )
 }
 
 fn words<T>(names: &[(&str, T)]) -> Value {

@@ -30,7 +30,12 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn list(call: Call) -> Outcome {
-    let registry = call.service.store.registry().await?;
+    let mut registry = call.service.store.registry().await?;
+    if registry.subscriptions.iter().any(|of| of.is_stream()) {
+        // A pod that died could not take its streams out.
+        call.service.eventing.hub.sweep(&call.service.store).await?;
+        registry = call.service.store.registry().await?;
+    }
     let members = registry
         .subscriptions
         .iter()
@@ -46,7 +51,7 @@ async fn list(call: Call) -> Outcome {
 
 async fn add(call: Call) -> Outcome {
     let now = jiff::Timestamp::now().to_string();
-    let mut wish = create(&call.body, new_id(), now).map_err(refused)?;
+    let mut wish = create(&call.body, new_id(), now, &call.service.eventing.guard).map_err(refused)?;
     wish.owner = Some(call.who()?.account.clone());
     let added = loop {
         match call.service.store.add_subscription(wish.clone()).await {
@@ -72,7 +77,7 @@ async fn change(call: Call) -> Outcome {
         .store
         .try_update_subscription(&before.id, |subscription| {
             call.check(&resource(subscription, &census, now_ms))?;
-            patch(&call.body, subscription).map_err(refused)
+            patch(&call.body, subscription, &call.service.eventing.guard).map_err(refused)
         })
         .await?;
     Ok(Answer::Resource(resource(&changed, &census, now_ms)))

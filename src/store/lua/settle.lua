@@ -1,8 +1,6 @@
 -- Settles events that were read: each of their deliveries becomes delivered, parked or a dead letter in the
 -- step that acknowledges the event.
--- In:  ARGV worker, refusals that open a circuit, refusals that bury, number of sources, then per source:
---      when its last event of these arrived in ms, source
---      then per event:
+-- In:  ARGV worker, refusals that open a circuit, refusals that bury, then per event:
 --      id, member, final (-1 for a chunk that is not the event's last, else how many deliveries of the chunks
 --      before it were delivered), alone (1 to clear its mark), reason ('' or why it can never be delivered),
 --      body, note for `recent` ('' for none), number of deliveries, then per delivery:
@@ -11,16 +9,9 @@
 -- Out: [ms to the soonest wake-up made or -1, [settled 1 or 0 per event], [subscriptions whose circuit opened]]
 -- Keeps: 1 (acknowledge first; 0 writes nothing), 3, 5; the first settlement wins and is complete.
 
-local at = 4
+local at = 3
 local function take() at = at + 1 return ARGV[at] end
 local worker, opens_after, buries_after = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-
--- A time of arrival that lies in the future was set by hand: it would never grow silent.
-local sources = {}
-for i = 1, tonumber(ARGV[4]) do
-  local arrived = take()
-  sources[2 * i - 1], sources[2 * i] = tonumber(arrived) > now and int(now) or arrived, take()
-end
 
 local events, seen = {}, {}
 while at < #ARGV do
@@ -125,15 +116,13 @@ local function settle(event)
   return 1
 end
 
-local answers, won, notes = {}, false, {}
+local answers, notes = {}, {}
 for i, event in ipairs(events) do
   answers[i] = settle(event)
-  if answers[i] == 1 then
-    won = true
-    if event.note ~= '' then notes[#notes + 1], notes[#notes + 2] = event.member, event.note end
+  if answers[i] == 1 and event.note ~= '' then
+    notes[#notes + 1], notes[#notes + 2] = event.member, event.note
   end
 end
 write_ledger()
 remember(notes)
-if won and #sources > 0 then redis.pcall('ZADD', SOURCES, 'GT', unpack(sources)) end
 return { ms_to_soonest(), answers, opened }

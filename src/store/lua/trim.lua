@@ -2,8 +2,8 @@
 -- In:  ARGV most ms of age, most bytes (0: none are kept), most sources
 -- Out: [bytes that recent takes now, its entries, sources that fell off, 1 when there is more to drop]
 -- Keeps: 5, 9 (nothing undelivered is touched). Any number of workers may call it.
--- The ledger's recent_floor says what was dropped: nothing but entries with a smaller id. Streams that resume from
--- before it are told of a gap.
+-- The ledger's recent_floor: who has read up to that entry has missed nothing that was dropped. Streams that resume
+-- from before it are told of a gap.
 
 local most_age, most_bytes, most_sources = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 expect(RECENT, 'stream') expect(SOURCES, 'zset') expect(LEDGER, 'hash')
@@ -12,8 +12,8 @@ unlock()
 -- While nothing is kept, what workers settle until they look again is not noted either.
 local LOOKS_AGAIN = 15000
 local function first() return (redis.call('XRANGE', RECENT, '-', '+', 'COUNT', 1)[1] or {})[1] end
-local before = first()
-local function note_floor(id) redis.call('HSET', LEDGER, 'recent_floor', id) end
+local function last_before(id) return (redis.call('XREVRANGE', RECENT, id, '-', 'COUNT', 1)[1] or {})[1] end
+local function note_floor(id) if id then redis.call('HSET', LEDGER, 'recent_floor', id) end end
 
 -- As Redis measures it; where the user may not ask, from the length of the oldest and newest entries.
 local function bytes()
@@ -50,7 +50,10 @@ if most_age == 0 or most_bytes == 0 then
   note_floor(int(now + LOOKS_AGAIN) .. '-0')
   return { 0, 0, fallen, 0 }
 end
-cut('MINID', math.max(0, now - most_age))
+local oldest = math.max(0, now - most_age)
+note_floor(last_before('(' .. int(oldest) .. '-0'))
+cut('MINID', oldest)
+local before, newest = first(), last_before('+')
 local takes = bytes()
 -- Entries differ in length: what is too much is cut by number and measured again.
 for _ = 1, 8 do
@@ -60,5 +63,5 @@ for _ = 1, 8 do
   takes = bytes()
 end
 local after = first()
-if before and before ~= after then note_floor(after or int(now) .. '-0') end
+if before ~= after then note_floor(after or newest) end
 return { takes, redis.call('XLEN', RECENT), fallen, more }

@@ -60,5 +60,6 @@ pub(super) async fn settle(
     };
     let settled = partition.settle(WORKER, limits, &settlements).await.unwrap();
     assert!(settled.won.iter().all(|won| *won));
+    partition.tell_sources().await.unwrap();
     entries.iter().map(|entry| entry.id).collect()
 }

@@ -54,7 +54,7 @@ impl Deployment {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_id_that_intake_answers_finds_the_event() {
-    let deployment = Deployment::start(1, &[]).await;
+    let deployment = Deployment::start(1, &[("HOLDFAST_RECENT__TRIM", "20ms")]).await;
     let sink = Deployment::sink(Mode::Ok).await;
     let id = deployment.subscribe(&sink.url("/events"), |_| {}).await;
     let direct = deployment.post("bmc-17", event(0)).await.unwrap();
@@ -74,17 +74,35 @@ async fn the_id_that_intake_answers_finds_the_event() {
     let last = found.notes.last().unwrap();
     assert_eq!(last.outcomes, [(id, Verdict::Delivered)], "{found:?}");
     assert_eq!(last.source, "bmc-18", "a drain tells the source as well");
-    let sources = deployment.partition().sources().await.unwrap();
-    let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
-    assert_eq!(names, ["bmc-17", "bmc-18"]);
+    wait_until("both sources are known", SOON, async || {
+        let sources = deployment.partition().sources().await.unwrap();
+        let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+        names == ["bmc-17", "bmc-18"]
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn switched_off_nothing_is_remembered() {
-    let deployment = Deployment::start(1, &[("HOLDFAST_RECENT__MAX_BYTES", "0B")]).await;
+    let settings = [("HOLDFAST_RECENT__MAX_BYTES", "0B"), ("HOLDFAST_RECENT__TRIM", "20ms")];
+    let deployment = Deployment::start(1, &settings).await;
     deployment.post("bmc-1", event(0)).await.unwrap();
     deployment.settled().await;
+    wait_until("its source is known all the same", SOON, async || {
+        deployment.partition().sources().await.unwrap().len() == 1
+    })
+    .await;
     assert_eq!(deployment.cli(&["EXISTS", RECENT]), "0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_stops_tells_what_it_heard_of_sources() {
+    let mut deployment = Deployment::start(1, &[("HOLDFAST_RECENT__TRIM", "1h")]).await;
+    deployment.post("bmc-1", event(0)).await.unwrap();
+    deployment.settled().await;
+    assert!(deployment.partition().sources().await.unwrap().is_empty());
+    deployment.pods[0].sigterm();
+    assert!(deployment.pods[0].wait(SOON).success());
     assert_eq!(deployment.partition().sources().await.unwrap().len(), 1);
 }
 

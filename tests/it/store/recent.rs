@@ -58,6 +58,7 @@ impl Bench {
     }
 
     async fn sources(&self) -> BTreeMap<String, u64> {
+        self.partition.tell_sources().await.unwrap();
         let sources = self.partition.sources().await.unwrap();
         sources
             .into_iter()

@@ -7,6 +7,7 @@ use super::super::fields::{link, list, number, properties, text, text_or_null, t
 use super::super::wrong;
 use super::{check, patch};
 use crate::domain::filter::Filter;
+use crate::domain::guard::Guard;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::Subscription;
 use crate::domain::terms::{EventFormatType, EventType, Severity};
@@ -37,7 +38,12 @@ struct Heartbeat {
 ///
 /// # Errors
 /// Everything that is wrong with the request, by property.
-pub(crate) fn create(body: &Map<String, Value>, id: SubscriptionId, now: String) -> Result<Subscription, Vec<Message>> {
+pub(crate) fn create(
+    body: &Map<String, Value>,
+    id: SubscriptionId,
+    now: String,
+    guard: &Guard,
+) -> Result<Subscription, Vec<Message>> {
     let mut wrong = Vec::new();
     let destination = required(body, "Destination").and_then(|value| url("Destination", value));
     if let Err(problem) = required(body, "Protocol").and_then(|value| word("Protocol", value, &[("Redfish", ())])) {
@@ -60,7 +66,7 @@ pub(crate) fn create(body: &Map<String, Value>, id: SubscriptionId, now: String)
     if !wrong.is_empty() {
         return Err(wrong);
     }
-    check(&subscription)?;
+    check(&subscription, guard)?;
     Ok(subscription)
 }
 

@@ -13,6 +13,7 @@ pub(crate) use self::patch::patch;
 pub(crate) use self::show::{RESTLESS, Showing, show};
 
 use super::wrong;
+use crate::domain::guard::Guard;
 use crate::domain::subscription::{DeliveryRetryPolicy, Subscription};
 use crate::redfish::frame::Message;
 
@@ -28,8 +29,8 @@ const POLICIES: [(&str, DeliveryRetryPolicy); 4] = [
 ];
 
 /// Checks what no single property shows, as the command line does.
-fn check(subscription: &Subscription) -> Result<(), Vec<Message>> {
-    let Err(problems) = subscription.validate() else {
+fn check(subscription: &Subscription, guard: &Guard) -> Result<(), Vec<Message>> {
+    let Err(problems) = subscription.validate(guard) else {
         return Ok(());
     };
     let wrong = problems

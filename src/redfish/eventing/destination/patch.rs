@@ -6,6 +6,7 @@ use super::super::fields::{list, properties, text_or_null, truth, url, word};
 use super::super::wrong;
 use super::headers::headers;
 use super::{POLICIES, check, oem};
+use crate::domain::guard::Guard;
 use crate::domain::subscription::Subscription;
 use crate::redfish::frame::{Message, message};
 
@@ -44,7 +45,7 @@ const FIXED: [&str; 27] = [
 ///
 /// # Errors
 /// Everything that is wrong with the request, by property.
-pub(crate) fn patch(body: &Map<String, Value>, to: &mut Subscription) -> Result<(), Vec<Message>> {
+pub(crate) fn patch(body: &Map<String, Value>, to: &mut Subscription, guard: &Guard) -> Result<(), Vec<Message>> {
     if properties(body).next().is_none() {
         return Err(vec![message::no_operation()]);
     }
@@ -56,7 +57,7 @@ pub(crate) fn patch(body: &Map<String, Value>, to: &mut Subscription) -> Result<
             None => wrong.push(wrong::unknown(property)),
         }
     }
-    if wrong.is_empty() { check(to) } else { Err(wrong) }
+    if wrong.is_empty() { check(to, guard) } else { Err(wrong) }
 }
 
 /// Sets a property that may be changed at any time; `None` where it is none of those.

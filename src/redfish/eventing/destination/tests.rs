@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::*;
+use crate::domain::guard::Guard;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::State;
 use crate::store::census::Census;
@@ -23,7 +24,12 @@ fn id() -> SubscriptionId {
 }
 
 fn make(more: Value) -> Result<Subscription, Vec<Message>> {
-    create(&request(more), id(), "2026-11-25T21:00:00Z".to_owned())
+    create(
+        &request(more),
+        id(),
+        "2026-11-25T21:00:00Z".to_owned(),
+        &Guard::default(),
+    )
 }
 
 /// What was said: the message's key and the property.
@@ -283,7 +289,13 @@ fn what_can_not_be_done_is_refused_by_name() {
 
 #[test]
 fn everything_that_is_wrong_is_said_at_once() {
-    let wrong = create(&body(json!({ "Colour": 1, "EventTypes": 2 })), id(), String::new()).expect_err("four");
+    let wrong = create(
+        &body(json!({ "Colour": 1, "EventTypes": 2 })),
+        id(),
+        String::new(),
+        &Guard::default(),
+    )
+    .expect_err("four");
     let keys: Vec<String> = found(&wrong).into_iter().map(|(key, _)| key).collect();
     assert_eq!(
         keys,
@@ -309,7 +321,7 @@ fn a_change_is_whole_or_refused_by_name() {
         json!({ "Oem": { "Holdfast": { "Payload": "Raw", "Coalesce": false, "MaxParked": 5 } } }),
     ] {
         let mut after = before.clone();
-        patch(&body(asked.clone()), &mut after).unwrap_or_else(|wrong| panic!("{asked}: {wrong:?}"));
+        patch(&body(asked.clone()), &mut after, &Guard::default()).unwrap_or_else(|wrong| panic!("{asked}: {wrong:?}"));
         assert_eq!(like(&shown(&after), &asked), asked);
         assert_eq!(after.filter, before.filter, "the rest stays");
     }
@@ -331,7 +343,7 @@ fn a_change_is_whole_or_refused_by_name() {
             "HttpHeaders",
         ),
     ] {
-        let wrong = patch(&body(asked.clone()), &mut before.clone()).expect_err(&asked.to_string());
+        let wrong = patch(&body(asked.clone()), &mut before.clone(), &Guard::default()).expect_err(&asked.to_string());
         assert_eq!(found(&wrong), [said(key, property)], "{asked}");
     }
 }
@@ -357,6 +369,7 @@ fn secrets_are_taken_and_never_shown_nor_quoted() {
     patch(
         &body(json!({ "Oem": { "Holdfast": { "SigningSecret": null } }, "HttpHeaders": [] })),
         &mut without,
+        &Guard::default(),
     )
     .expect("a change");
     assert!(without.secret.is_none() && without.headers.is_empty());
