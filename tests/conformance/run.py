@@ -72,6 +72,8 @@ class Service:
             "HOLDFAST_REDFISH__LISTEN": f"127.0.0.1:{self.redfish}",
             "HOLDFAST_REDFISH__ADMIN_PASSWORD": self.password,
             "HOLDFAST_WORKER__DRAIN_DELAY": "0s",
+            # The subscriber is on this machine.
+            "HOLDFAST_DESTINATIONS__ALLOW": "127.0.0.0/8",
         }
         log = open(LOGS / "holdfast.log", "w")
         start = lambda *words: subprocess.Popen([program, *words], cwd=scratch, env=ENVIRONMENT | settings,

@@ -42,6 +42,7 @@ const RULES: &[(&str, &str, &str)] = &[
     ("/EventService/Subscriptions/Members", "POST", "components"),
     ("/EventService/Subscriptions/{subscription}", "GET", "any"),
     ("/EventService/Subscriptions/{subscription}", "PATCH DELETE", "any"),
+    ("/EventService/SSE", "GET", "any"),
     (SUSPEND, "POST", "any"),
     (RESUME, "POST", "any"),
     (
