@@ -63,7 +63,9 @@ impl Pod {
     }
 
     async fn with(redis: &TestRedis, settings: &config::Redfish) -> Self {
-        let service = redfish::start(&config_of(settings), store(redis).await).await.unwrap();
+        let service = redfish::start(&config_of(settings), store(redis).await, "pod")
+            .await
+            .unwrap();
         Self {
             service,
             client: client(),
