@@ -73,7 +73,7 @@ impl Service {
         let beat = Arc::clone(&pod);
         let api = api::start(&config, Arc::clone(&redis.store), admin, move || beat.silent_for()).await?;
         let redfish = match config.redfish.enabled {
-            true => Some(redfish::start(&config, Arc::clone(&redis.store), &pod.name).await?),
+            true => Some(redfish::start(&config, Arc::clone(&redis.store)).await?),
             false => None,
         };
         if let Some(first) = redfish.as_ref().and_then(|redfish| redfish.first.as_ref()) {

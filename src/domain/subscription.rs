@@ -82,7 +82,7 @@ pub struct Subscription {
     /// The key before it, which goes on signing for a while after a rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_secret: Option<PreviousSecret>,
-    /// Where it is a server-sent event stream that a client holds open: the name of the worker that serves it.
+    /// Where it is a server-sent event stream that a client holds open: the name of the pod that serves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<String>,
     /// Whether it takes part in deliveries now.

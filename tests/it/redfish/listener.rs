@@ -7,6 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use holdfast::config::Config;
+
 use super::{Pod, settings, store};
 use crate::support::{TestRedis, certificates};
 
@@ -50,7 +52,11 @@ async fn a_key_of_another_certificate_is_named() {
     let mut shown = settings();
     shown.certificate = Some(one.certificate);
     shown.key = Some(other.key);
-    let error = holdfast::redfish::start(&shown, store(&redis).await)
+    let config = Config {
+        redfish: shown,
+        ..Config::default()
+    };
+    let error = holdfast::redfish::start(&config, store(&redis).await)
         .await
         .unwrap_err()
         .to_string();

@@ -1,6 +1,7 @@
 //! The Redfish service over real HTTPS, in front of a real Redis: what no conformance tool looks at.
 
 mod answers;
+mod eventing;
 mod listener;
 mod lockout;
 mod pods;
@@ -55,7 +56,11 @@ impl Pod {
     }
 
     async fn with(redis: &TestRedis, settings: &config::Redfish) -> Self {
-        let service = redfish::start(settings, store(redis).await).await.unwrap();
+        let config = Config {
+            redfish: settings.clone(),
+            ..Config::default()
+        };
+        let service = redfish::start(&config, store(redis).await).await.unwrap();
         Self {
             service,
             client: client(),
