@@ -13,6 +13,9 @@ use crate::store::registry::Registry;
 use super::envelope::Envelope;
 use super::slots::SubscriberSlots;
 
+/// The worker's clock may be ahead of that of Redis by so much.
+const CLOCKS_DIFFER_MS: u64 = 60_000;
+
 /// All subscriptions at one version; streams are none to the worker, for nothing is sent to them.
 #[derive(Debug, Default)]
 pub struct Catalog {
@@ -101,7 +104,7 @@ impl Catalog {
     /// time since the epoch.
     #[must_use]
     pub fn remembers(&self, now_ms: u64) -> bool {
-        self.streaming || now_ms < self.settings.streams.until_ms
+        self.streaming || now_ms < self.settings.streams.until_ms.saturating_add(CLOCKS_DIFFER_MS)
     }
 
     /// A subscriber by its id.

@@ -221,6 +221,13 @@ async fn a_stream_is_closed_from_any_pod_and_outlives_its_session() {
     write(&site, 0..1).await;
     stream.has(1).await;
     let uri = &members(&site, 1, 1).await[0];
+    let refused = site.patch(1, uri, json!({ "Context": "c" })).await;
+    assert_eq!(
+        refused.refusals(),
+        [("PropertyNotWritable".to_owned(), "#/Context".to_owned())]
+    );
+    let suspend = format!("{uri}/Actions/EventDestination.SuspendSubscription");
+    assert_eq!(site.post(1, &suspend, json!({})).await.status, 404);
     assert_eq!(site.delete(1, uri).await.status, 204);
     stream.ends().await;
 }
