@@ -34,17 +34,17 @@ const INTAKE_CONNECTIONS: usize = 4096;
 /// Both listeners, running; they end when dropped.
 #[derive(Debug)]
 pub struct Api {
-    /// Where intake listens.
-    pub intake_addr: SocketAddr,
+    /// Where intake listens, in a process that takes events in.
+    pub intake_addr: Option<SocketAddr>,
     /// Where metrics and health are answered.
     pub admin_addr: SocketAddr,
-    intake: Server,
+    intake: Option<Server>,
     admin: Admin,
     _guard: DropGuard,
 }
 
-/// Starts intake beside a running admin listener. `silent_for` says how long no loop of this process has
-/// turned: `/livez` answers with it.
+/// Starts intake beside a running admin listener, in a process whose role it is. `silent_for` says how long no loop of
+/// this process has turned: `/livez` answers with it.
 ///
 /// # Errors
 /// [`ListenError`] when the address can't be listened on.
@@ -54,8 +54,30 @@ pub async fn start(
     admin: Admin,
     silent_for: impl Fn() -> Duration + Send + Sync + 'static,
 ) -> Result<Api, ListenError> {
-    let guard = Arc::new(MemoryGuard::new(Arc::clone(&store), &config.intake));
-    let intake = Intake::new(&config.intake, Arc::clone(&store), Arc::clone(&guard));
+    let watching = CancellationToken::new();
+    let intake = match config.serve.role.takes_in() {
+        true => Some(take_in(config, &store, &watching).await?),
+        false => None,
+    };
+    admin.board.attach(Arc::clone(&store), config.worker.dead_after.0);
+    admin.health.attach(store, Box::new(silent_for));
+    let intake_addr = intake.as_ref().map(Server::addr);
+    let listens = intake_addr.map_or_else(|| "off".to_owned(), |addr| addr.to_string());
+    let page = format!("http://{}/", admin.addr());
+    info!(intake = listens, admin = %admin.addr(), %page, "listening");
+    Ok(Api {
+        intake_addr,
+        admin_addr: admin.addr(),
+        intake,
+        admin,
+        _guard: watching.drop_guard(),
+    })
+}
+
+/// Starts the intake and the guard of Redis' memory that it asks.
+async fn take_in(config: &Config, store: &Arc<Store>, watching: &CancellationToken) -> Result<Server, ListenError> {
+    let guard = Arc::new(MemoryGuard::new(Arc::clone(store), &config.intake));
+    let intake = Intake::new(&config.intake, Arc::clone(store), Arc::clone(&guard));
     let options = Options {
         listener: "intake",
         variable: "HOLDFAST_INTAKE__LISTEN",
@@ -64,20 +86,9 @@ pub async fn start(
         max_connections: INTAKE_CONNECTIONS,
         tls: None,
     };
-    let intake = Server::start(options, intake::router(intake)).await?;
-    let watching = CancellationToken::new();
+    let server = Server::start(options, intake::router(intake)).await?;
     tokio::spawn(guard.run(watching.clone()));
-    admin.board.attach(Arc::clone(&store), config.worker.dead_after.0);
-    admin.health.attach(store, Box::new(silent_for));
-    let page = format!("http://{}/", admin.addr());
-    info!(intake = %intake.addr(), admin = %admin.addr(), %page, "listening");
-    Ok(Api {
-        intake_addr: intake.addr(),
-        admin_addr: admin.addr(),
-        intake,
-        admin,
-        _guard: watching.drop_guard(),
-    })
+    Ok(server)
 }
 
 impl Api {
@@ -102,7 +113,9 @@ impl Api {
     pub async fn stop(self, deadline: Duration) {
         self.set_not_ready();
         let until = Instant::now() + deadline;
-        self.intake.stop(until).await;
+        if let Some(intake) = self.intake {
+            intake.stop(until).await;
+        }
         self.admin.stop(until).await;
     }
 }

@@ -82,7 +82,7 @@ pub struct Subscription {
     /// The key before it, which goes on signing for a while after a rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_secret: Option<PreviousSecret>,
-    /// Where it is a server-sent event stream that a client holds open: the name of the worker that serves it.
+    /// Where it is a server-sent event stream that a client holds open: the name of the pod that serves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<String>,
     /// Whether it takes part in deliveries now.
@@ -225,12 +225,6 @@ impl Subscription {
     #[must_use]
     pub fn shown_destination(&self) -> String {
         shown(&self.destination)
-    }
-
-    /// The keys that sign at `now_secs`, seconds since the epoch: the present one, then the one before it.
-    pub fn signing_keys(&self, now_secs: u64) -> impl Iterator<Item = &Secret> {
-        let previous = self.previous_secret.as_ref().filter(|old| now_secs < old.until);
-        self.secret.iter().chain(previous.map(|old| &old.secret))
     }
 
     /// Every secret with the name of its field, which differs from that of every other.

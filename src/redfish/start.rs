@@ -78,13 +78,13 @@ impl fmt::Display for FirstAdministrator {
 ///
 /// # Errors
 /// [`RedfishError`]; each says what to change.
-pub async fn start(config: &Config, store: Arc<Store>, worker: &str) -> Result<Redfish, RedfishError> {
+pub async fn start(config: &Config, store: Arc<Store>) -> Result<Redfish, RedfishError> {
     let settings = &config.redfish;
     let tls = certificate::acceptor(settings, &store).await?;
     let service = Arc::new(Service {
         uuid: store.setting_or_make("uuid", new_uuid).await?,
         settings: settings.clone(),
-        eventing: Eventing::new(config, worker),
+        eventing: Eventing::new(config),
         passwords: Passwords::new(),
         table: table(),
         store,

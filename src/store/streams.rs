@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use fred::prelude::*;
 
-use super::Store;
 use super::error::StoreError;
 use super::events::parse_entry;
 use super::partition::{Partition, measured};
 use super::scripts::SCRIPTS;
+use super::{Store, keys};
 use crate::domain::ids::{Member, StreamId, SubscriptionId};
 use crate::domain::service::ServiceSettings;
 use crate::domain::subscription::Subscription;
@@ -167,7 +167,7 @@ impl Store {
         }
     }
 
-    /// Takes the streams out that nobody serves any more: their worker left, or has been silent for `dead_after`.
+    /// Takes the streams out that nobody serves any more: their pod has been silent for `dead_after`.
     /// Answers how many.
     ///
     /// # Errors
@@ -181,14 +181,46 @@ impl Store {
         };
         let silent_for = u64::try_from(dead_after.as_millis()).unwrap_or(u64::MAX);
         let oldest = partition.clock_ms().await?.saturating_sub(silent_for);
-        let beats = partition.heartbeats().await?;
-        let lives = |worker: &str| beats.iter().any(|(name, beat)| name == worker && *beat >= oldest);
+        let (client, key) = (self.connection.client(), self.streams_key());
+        let call = client.zrange(&key, 0, -1, None, false, None, true);
+        let beats: Vec<(String, f64)> = measured("ZRANGE", call).await?;
+        let lives = |holder: &str| {
+            beats
+                .iter()
+                .any(|(name, beat)| name == holder && *beat >= score(oldest))
+        };
         streams.retain(|of| !of.stream.as_deref().is_some_and(lives));
         for stream in &streams {
             self.close_stream(&stream.id, linger).await?;
         }
+        let call = client.zremrangebyscore(&key, f64::NEG_INFINITY, score(oldest));
+        let _: u64 = measured("ZREMRANGEBYSCORE", call).await?;
         Ok(streams.len())
     }
+
+    /// Tells the other pods that the one of this name lives and serves its streams.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn beat_streams(&self, holder: &str) -> Result<(), StoreError> {
+        let now_ms = self.clock_ms().await?;
+        let (client, key) = (self.connection.client(), self.streams_key());
+        let call = client.zadd(&key, None, None, false, false, (score(now_ms), holder));
+        measured::<i64>("ZADD", call).await?;
+        Ok(())
+    }
+
+    fn streams_key(&self) -> String {
+        keys::redfish(&self.prefix, "streams")
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the client takes scores as f64; milliseconds stay exact for 280,000 years"
+)]
+fn score(millis: u64) -> f64 {
+    millis as f64
 }
 
 /// The third line of a note.

@@ -58,7 +58,7 @@ pub(super) async fn attempt(lane: &Lane, to: &Subscriber, load: &Load, path: Pat
     let started = Instant::now();
     let mut answer = Answer::nothing_sent();
     for parcel in &load.parcels {
-        answer = lane.pod.sender.send(&to.subscription, parcel).await;
+        answer = lane.pod.sender.send(to, parcel).await;
         if answer.judge() != Judgement::Delivered {
             break;
         }

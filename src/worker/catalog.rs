@@ -1,7 +1,7 @@
 //! The subscriptions as this pod knows them: the index for matching, and each subscriber's slots.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::config::Delivery;
 use crate::domain::ids::SubscriptionId;
@@ -10,7 +10,11 @@ use crate::domain::service::ServiceSettings;
 use crate::domain::subscription::Subscription;
 use crate::store::registry::Registry;
 
+use super::envelope::Envelope;
 use super::slots::SubscriberSlots;
+
+/// The worker's clock may be ahead of that of Redis by so much.
+const CLOCKS_DIFFER_MS: u64 = 60_000;
 
 /// All subscriptions at one version; streams are none to the worker, for nothing is sent to them.
 #[derive(Debug, Default)]
@@ -35,6 +39,8 @@ pub struct Subscriber {
     pub slots: Arc<SubscriberSlots>,
     /// Requests at once from one pod.
     pub max_in_flight: u32,
+    /// Made with the first request: most of ten thousand subscriptions need none between two changes.
+    envelope: OnceLock<Result<Envelope, String>>,
 }
 
 impl Subscriber {
@@ -53,7 +59,16 @@ impl Subscriber {
             subscription,
             slots,
             max_in_flight,
+            envelope: OnceLock::new(),
         }
+    }
+
+    /// What its requests have in common; else why none can be made.
+    ///
+    /// # Errors
+    /// As [`Envelope::new`].
+    pub fn envelope(&self) -> Result<&Envelope, &String> {
+        self.envelope.get_or_init(|| Envelope::new(&self.subscription)).as_ref()
     }
 }
 
@@ -89,7 +104,7 @@ impl Catalog {
     /// time since the epoch.
     #[must_use]
     pub fn remembers(&self, now_ms: u64) -> bool {
-        self.streaming || now_ms < self.settings.streams.until_ms
+        self.streaming || now_ms < self.settings.streams.until_ms.saturating_add(CLOCKS_DIFFER_MS)
     }
 
     /// A subscriber by its id.

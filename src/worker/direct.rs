@@ -76,23 +76,41 @@ async fn deliver_all(lane: &Arc<Lane>, mut settlement: Settlement, guard: Guard)
     }
 
     let (id, frame) = (settlement.id, Arc::clone(&settlement.frame));
-    let mut deliveries: FuturesUnordered<_> = matches
+    let wanted: Vec<_> = matches
         .iter()
-        .filter_map(|found| Some((found, catalog.get(&found.subscription.id)?)))
-        .map(|(found, subscriber)| deliver(lane, (id, &guard), (&message, &frame.event), found, subscriber))
+        .filter_map(|found| Some((found, catalog.get(&found.subscription.id)?.as_ref())))
         .collect();
-    let mut failing = Vec::new();
-    while let Some(delivered) = deliveries.next().await {
-        let Some((outcome, mark)) = delivered else { return };
-        settlement.outcomes.push(outcome);
-        failing.extend(mark);
-    }
-    drop(deliveries);
+    let one = |(found, subscriber)| deliver(lane, (id, &guard), (&message, &frame.event), found, subscriber);
+    let Some(delivered) = together(wanted, one).await else {
+        return;
+    };
+    let (outcomes, failing): (_, Vec<_>) = delivered.into_iter().unzip();
+    settlement.outcomes = outcomes;
     lane.settle(Finished {
         settlement,
-        failing,
+        failing: failing.into_iter().flatten().collect(),
         guard,
     });
+}
+
+/// Makes a delivery of each and awaits all at once, none any longer when one answers `None`. One alone, the most
+/// frequent case, needs nothing that tells several apart.
+async fn together<W, T, F>(wanted: Vec<W>, deliver: impl Fn(W) -> F) -> Option<Vec<T>>
+where
+    F: Future<Output = Option<T>>,
+{
+    let mut done = Vec::with_capacity(wanted.len());
+    if wanted.len() == 1 {
+        for one in wanted {
+            done.push(Box::pin(deliver(one)).await?);
+        }
+        return Some(done);
+    }
+    let mut deliveries: FuturesUnordered<_> = wanted.into_iter().map(deliver).collect();
+    while let Some(delivered) = deliveries.next().await {
+        done.push(delivered?);
+    }
+    Some(done)
 }
 
 /// One delivery, with a mark while its failure is not settled; `None` when the event is no longer ours, so that

@@ -1,4 +1,4 @@
-//! One POST to a subscriber: headers, signature, one deadline over everything, and what the answer means.
+//! One POST to a subscriber: one deadline over everything, and what the answer means.
 //!
 //! No redirect is followed, no proxy of the environment is used, and nothing is sent where the guard forbids it. Clients are shared by all subscribers
 //! with the same TLS settings, since each costs memory and time to build.
@@ -9,15 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client};
 
+use super::catalog::Subscriber;
 use super::destinations::{self, Inspection, Resolver};
+use super::envelope::Envelope;
 use crate::config::Delivery;
 use crate::domain::guard::{Blocked, Guard};
-use crate::domain::secret::Secret;
-use crate::domain::signature::Signer;
 use crate::domain::subscription::Subscription;
 use crate::domain::verdict::{Answer, Failure};
 
@@ -75,12 +75,18 @@ impl Sender {
     }
 
     /// Sends one message and waits for its whole answer, within the subscription's deadline.
-    pub async fn send(&self, to: &Subscription, parcel: &Parcel) -> Answer {
-        self.exchange(to, parcel, 0).await.answer
+    pub async fn send(&self, to: &Subscriber, parcel: &Parcel) -> Answer {
+        self.exchange(&to.subscription, to.envelope(), parcel, 0).await.answer
     }
 
     /// The same, keeping the beginning of what the subscriber says: at most `keep` bytes.
-    pub async fn exchange(&self, to: &Subscription, parcel: &Parcel, keep: usize) -> Reply {
+    pub async fn exchange(
+        &self,
+        to: &Subscription,
+        envelope: Result<&Envelope, &String>,
+        parcel: &Parcel,
+        keep: usize,
+    ) -> Reply {
         let deadline = self.deadline(to);
         let mut excerpt = Vec::new();
         let exchange = async {
@@ -88,8 +94,12 @@ impl Sender {
                 return Err(setup(locked.to_string()));
             }
             self.guard.judge(&to.destination).map_err(|blocked| refused(&blocked))?;
+            let envelope = envelope.map_err(|reason| setup(reason.clone()))?;
             let client = self.client(to).await?;
-            let headers = headers(to, parcel).map_err(setup)?;
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let headers = envelope
+                .headers(parcel, now.unwrap_or_default().as_secs())
+                .map_err(setup)?;
             let request = client
                 .post(to.destination.clone())
                 .headers(headers)
@@ -171,58 +181,6 @@ impl Sender {
             )
         })
     }
-}
-
-/// Our headers win over the subscription's own: they are what the receiver relies on.
-fn headers(to: &Subscription, parcel: &Parcel) -> Result<HeaderMap, String> {
-    let Parcel {
-        id,
-        attempt,
-        events,
-        body,
-    } = parcel;
-    let mut headers = HeaderMap::with_capacity(7 + to.headers.len());
-    for (name, value) in &to.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no header name"))?;
-        let mut value = HeaderValue::from_str(value.reveal().map_err(|locked| locked.to_string())?)
-            .map_err(|_| format!("the value of header {name} has a character that headers can't carry"))?;
-        value.set_sensitive(true);
-        headers.append(name, value);
-    }
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
-    if let Some(signature) = signature(to, id, now, body)? {
-        headers.insert(
-            "webhook-signature",
-            HeaderValue::from_str(&signature).map_err(|error| error.to_string())?,
-        );
-    }
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(
-        "webhook-id",
-        HeaderValue::from_str(id).map_err(|error| error.to_string())?,
-    );
-    headers.insert("webhook-timestamp", HeaderValue::from(now));
-    headers.insert("holdfast-attempt", HeaderValue::from(*attempt));
-    if *events > 1 {
-        headers.insert("holdfast-events", HeaderValue::from(*events));
-    }
-    Ok(headers)
-}
-
-/// The signature with the subscription's key and, after a rotation, also with the key before it for as long as
-/// receivers were given to change over: Standard Webhooks separates several with a space.
-fn signature(to: &Subscription, id: &str, now: u64, body: &Bytes) -> Result<Option<String>, String> {
-    let keys = to.signing_keys(now);
-    let sign = |key: &Secret| {
-        let key = key.reveal().map_err(|locked| locked.to_string())?;
-        let signer = Signer::new(key).map_err(|error| error.to_string())?;
-        Ok(signer.sign(id, now, body))
-    };
-    let signed: Vec<String> = keys.map(sign).collect::<Result<_, String>>()?;
-    Ok((!signed.is_empty()).then(|| signed.join(" ")))
 }
 
 /// Reads the rest of an answer, up to a limit, and keeps its first bytes. One that breaks off was not given: better
@@ -310,6 +268,7 @@ fn chain(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reqwest::header::HeaderValue;
 
     #[test]
     fn retry_after_is_read_in_both_forms() {

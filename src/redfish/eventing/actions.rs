@@ -6,7 +6,7 @@ use jiff::{Span, SpanRelativeTo, Timestamp};
 use serde_json::Value;
 use tracing::info;
 
-use super::subscriptions::{OWN, own};
+use super::subscriptions::{OWN, own, sent_to};
 use crate::domain::subscription::State;
 use crate::redfish::frame::{Answer, Call, Failure, Message, Outcome, Route, message, shown};
 use crate::store::circuits::Wake;
@@ -25,7 +25,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn suspend(call: Call) -> Outcome {
-    let subscription = own(&call).await?;
+    let subscription = sent_to(&call, own(&call).await?)?;
     let wrong = call
         .body
         .keys()
@@ -43,7 +43,7 @@ async fn suspend(call: Call) -> Outcome {
 
 /// Sends on what was kept; where a duration is given, what is older becomes dead letters first.
 async fn resume(call: Call) -> Outcome {
-    let subscription = own(&call).await?;
+    let subscription = sent_to(&call, own(&call).await?)?;
     let youngest = youngest(&call)?;
     let store = &call.service.store;
     let mut buried = 0;

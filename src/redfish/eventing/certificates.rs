@@ -8,7 +8,7 @@ use x509_cert::der::Decode;
 
 use super::destination::COLLECTION;
 use super::fields::{properties, text, word};
-use super::subscriptions::found;
+use super::subscriptions::{found, sent_to};
 use super::{refused, wrong};
 use crate::domain::account::Privilege;
 use crate::domain::subscription::{ClientCertificate, Secret, Subscription, TrustedCertificate};
@@ -53,7 +53,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn list(call: Call, kind: Kind) -> Outcome {
-    let subscription = sent_to(&call).await?;
+    let subscription = sent_to(&call, found(&call).await?)?;
     let uri = kind.collection(&subscription);
     let members = kind.members(&subscription);
     let members = members.into_iter().map(|(id, _)| format!("{uri}/{id}"));
@@ -70,7 +70,7 @@ async fn list(call: Call, kind: Kind) -> Outcome {
 }
 
 async fn read(call: Call, kind: Kind) -> Outcome {
-    let subscription = sent_to(&call).await?;
+    let subscription = sent_to(&call, found(&call).await?)?;
     Ok(Answer::Resource(
         kind.resource(&subscription, call.parameter(1))
             .ok_or_else(|| Failure::missing(&call.uri))?,
@@ -78,7 +78,7 @@ async fn read(call: Call, kind: Kind) -> Outcome {
 }
 
 async fn add(call: Call, kind: Kind) -> Outcome {
-    let before = sent_to(&call).await?;
+    let before = sent_to(&call, found(&call).await?)?;
     let pem = certificate_of(&call.body).map_err(refused)?;
     let id = new_id().to_string();
     let key = match kind {
@@ -110,7 +110,7 @@ async fn add(call: Call, kind: Kind) -> Outcome {
 }
 
 async fn remove(call: Call, kind: Kind) -> Outcome {
-    let before = sent_to(&call).await?;
+    let before = sent_to(&call, found(&call).await?)?;
     let id = call.parameter(1);
     call.service
         .store
@@ -125,15 +125,6 @@ async fn remove(call: Call, kind: Kind) -> Outcome {
         })
         .await?;
     Ok(Answer::Done)
-}
-
-/// The subscription of the path, if requests are sent to it at all.
-async fn sent_to(call: &Call) -> Result<Subscription, Failure> {
-    let subscription = found(call).await?;
-    if subscription.is_stream() {
-        return Err(Failure::missing(&call.uri));
-    }
-    Ok(subscription)
 }
 
 impl Kind {

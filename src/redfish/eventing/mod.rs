@@ -36,9 +36,9 @@ pub struct Eventing {
 }
 
 impl Eventing {
-    /// In a process with these settings and a worker of this name.
+    /// In a process with these settings.
     #[must_use]
-    pub fn new(config: &Config, worker: &str) -> Self {
+    pub fn new(config: &Config) -> Self {
         let recent = &config.recent;
         let linger = if recent.max_bytes.0 == 0 {
             std::time::Duration::ZERO
@@ -49,7 +49,7 @@ impl Eventing {
         Self {
             retry: config.retry.clone(),
             guard: config.guard(),
-            hub: Hub::new(worker, linger, dead_after, refresh),
+            hub: Hub::new(linger, dead_after, refresh),
         }
     }
 }

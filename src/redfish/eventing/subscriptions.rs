@@ -111,6 +111,14 @@ pub(super) async fn own(call: &Call) -> Result<Subscription, Failure> {
     Err(Failure::forbidden())
 }
 
+/// The same where requests are sent to it at all: a stream has no actions and no certificates.
+pub(super) fn sent_to(call: &Call, subscription: Subscription) -> Result<Subscription, Failure> {
+    if subscription.is_stream() {
+        return Err(Failure::missing(&call.uri));
+    }
+    Ok(subscription)
+}
+
 /// The resource as it is now.
 pub(super) async fn present(call: &Call, subscription: &Subscription) -> Result<Resource, Failure> {
     let (now_ms, census) = census(call, &subscription.id).await?;

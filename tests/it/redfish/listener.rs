@@ -50,7 +50,7 @@ async fn a_key_of_another_certificate_is_named() {
     let mut shown = settings();
     shown.certificate = Some(one.certificate);
     shown.key = Some(other.key);
-    let error = holdfast::redfish::start(&config_of(&shown), store(&redis).await, "pod")
+    let error = holdfast::redfish::start(&config_of(&shown), store(&redis).await)
         .await
         .unwrap_err()
         .to_string();

@@ -1,6 +1,7 @@
 //! The Redfish service over real HTTPS, in front of a real Redis: what no conformance tool looks at.
 
 mod answers;
+mod eventing;
 mod listener;
 mod lockout;
 mod pods;
@@ -63,9 +64,7 @@ impl Pod {
     }
 
     async fn with(redis: &TestRedis, settings: &config::Redfish) -> Self {
-        let service = redfish::start(&config_of(settings), store(redis).await, "pod")
-            .await
-            .unwrap();
+        let service = redfish::start(&config_of(settings), store(redis).await).await.unwrap();
         Self {
             service,
             client: client(),

@@ -51,9 +51,11 @@ pub(crate) fn patch(body: &Map<String, Value>, to: &mut Subscription, guard: &Gu
     }
     let mut wrong = Vec::new();
     for (property, value) in properties(body) {
-        match set(property, value, to) {
+        // A stream is what its client opened, for as long as it reads.
+        let settable = if to.is_stream() { None } else { set(property, value, to) };
+        match settable {
             Some(result) => wrong.extend(result.err().unwrap_or_default()),
-            None if FIXED.contains(&property) => wrong.push(wrong::not_writable(property)),
+            None if to.is_stream() || FIXED.contains(&property) => wrong.push(wrong::not_writable(property)),
             None => wrong.push(wrong::unknown(property)),
         }
     }

@@ -1,7 +1,8 @@
 //! The streams of this pod: it wakes them when there is something to read, and ends those that are to end.
 //!
 //! Its one loop runs only while a stream is open. It looks for new entries several times a second, and at the
-//! subscriptions' version as often as a worker does: a stream that was deleted, on whichever pod, ends here.
+//! subscriptions' version as often as a worker does: a stream that was deleted, on whichever pod, ends here. As often
+//! it says that this pod lives.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::domain::ids::{StreamId, SubscriptionId};
 use crate::domain::subscription::Subscription;
+use crate::store::registry::new_id;
 use crate::store::{Store, StoreError};
 
 /// Streams that one pod serves at once.
@@ -24,8 +26,8 @@ const LOOK: Duration = Duration::from_millis(200);
 /// The streams that this pod serves.
 #[derive(Debug)]
 pub(in crate::redfish::eventing) struct Hub {
-    /// The name of this pod's worker, whose heartbeat is the lease of its streams.
-    pub(super) worker: String,
+    /// The name of this pod, under which it says that it serves its streams.
+    pub(super) name: String,
     /// How long events are remembered for a stream that was closed.
     pub(super) linger: Duration,
     dead_after: Duration,
@@ -63,14 +65,9 @@ struct Look {
 }
 
 impl Hub {
-    pub(in crate::redfish::eventing) fn new(
-        worker: &str,
-        linger: Duration,
-        dead_after: Duration,
-        refresh: Duration,
-    ) -> Arc<Self> {
+    pub(in crate::redfish::eventing) fn new(linger: Duration, dead_after: Duration, refresh: Duration) -> Arc<Self> {
         Arc::new(Self {
-            worker: worker.to_owned(),
+            name: new_id().to_string(),
             linger,
             dead_after,
             refresh,
@@ -179,6 +176,7 @@ impl Hub {
             return Ok(());
         }
         look.refreshed = Instant::now();
+        store.beat_streams(&self.name).await?;
         let version = store.registry_version().await?;
         if look.version == Some(version) {
             return Ok(());

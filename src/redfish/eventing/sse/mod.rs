@@ -56,7 +56,8 @@ async fn open(call: Call) -> Outcome {
     let mut stream = Subscription::new(new_id(), destination(&call)?, jiff::Timestamp::now().to_string());
     stream.filter = filter;
     stream.owner = Some(call.who()?.account.clone());
-    stream.stream = Some(hub.worker.clone());
+    stream.stream = Some(hub.name.clone());
+    store.beat_streams(&hub.name).await?;
     let (stream, since_ms) = store.open_stream(stream).await?;
     let seat = hub.seat(&stream, room, store);
     // From here on nothing is missed: whoever sends an event after the answer finds the stream entered.

@@ -99,7 +99,7 @@ mod tests {
             at(36, 35, Some(0)),
         ]);
         let text = place.to_string();
-        assert_eq!(text, "mwsgi2k7-7.0-3w5e11264sgsf-73.10-z-0");
+        assert_eq!(text, "mwsgab8n-7.0-3w5e11264sgsf-73.10-z-0");
         assert_eq!(Place::read(&text, 3), Some(place.clone()));
         assert_eq!(Place::read(&text, 2), None, "another number of partitions");
         assert!(place.is_before(2) && !Place(vec![at(9, 0, None)]).is_before(10));
