@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::guard::{Entries, Guard};
 use crate::domain::units::{Period, Size};
 
 /// All settings.
@@ -51,10 +52,21 @@ pub struct Config {
     pub limits: Limits,
     /// What is remembered of settled events.
     pub recent: Recent,
+    /// Where events may be sent.
+    pub destinations: Destinations,
     /// How secrets are kept in Redis.
     pub secrets: Secrets,
     /// Log output.
     pub log: Log,
+}
+
+impl Config {
+    /// What decides where events may be sent.
+    #[must_use]
+    pub fn guard(&self) -> Guard {
+        let own = vec![self.intake.listen, self.admin.listen, self.redfish.listen];
+        Guard::new(self.destinations.allow.clone(), self.destinations.deny.clone(), own)
+    }
 }
 
 /// What one process of `holdfast serve` does.
@@ -292,6 +304,17 @@ pub struct Recent {
     pub max_bytes: Size,
     /// How often what is too old or too much is dropped.
     pub trim: Period,
+}
+
+/// Where events may be sent. Link-local, multicast and the like never are; this machine's own addresses only where
+/// they are allowed here.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Destinations {
+    /// The only places allowed, where there is an entry that is not within loopback; everything else where absent.
+    pub allow: Entries,
+    /// Places that are refused, also where `allow` has them.
+    pub deny: Entries,
 }
 
 /// The keys that seal secrets in Redis: header values, signing secrets, private keys. Shown masked, always.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::domain::guard::Entry;
 use crate::domain::secret::key_bytes;
 use crate::domain::units::Period;
 
@@ -253,6 +254,17 @@ const RULES: &[Rule] = &[
         |_| true,
     ),
     ("recent.trim", SOME_TIME, |c| some_time(c.recent.trim)),
+    (
+        "destinations.allow",
+        "networks (10.0.0.0/8), addresses and host names (*.example) with commas between them; of those that are \
+         never sent to, only loopback ones can be allowed",
+        |c| !c.destinations.allow.iter().any(Entry::is_futile),
+    ),
+    (
+        "destinations.deny",
+        "networks (10.0.0.0/8), addresses and host names (*.example) with commas between them",
+        |_| true,
+    ),
     ("secrets.key", SEALING_KEY, |c| sealing_keys(c.secrets.key.as_ref())),
     ("secrets.key_file", FILE, |_| true),
     (

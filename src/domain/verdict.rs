@@ -34,6 +34,8 @@ pub enum Failure {
     Timeout,
     /// The connection broke, or what came back is no HTTP.
     Broken,
+    /// The destination's address is one that may not be connected to.
+    Blocked,
     /// The request could not be made: a bad header, a CA file that is missing.
     Setup,
 }
@@ -114,7 +116,7 @@ impl Answer {
         !matches!(
             self,
             Self::None {
-                failure: Failure::Setup,
+                failure: Failure::Setup | Failure::Blocked,
                 ..
             }
         )
@@ -162,6 +164,7 @@ impl Failure {
             Self::Tls => "tls",
             Self::Timeout => "timeout",
             Self::Broken => "broken",
+            Self::Blocked => "blocked",
             Self::Setup => "setup",
         }
     }

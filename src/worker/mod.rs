@@ -7,6 +7,7 @@ pub mod audit;
 pub mod behind;
 pub mod catalog;
 pub mod commons;
+pub mod destinations;
 mod direct;
 mod drain;
 mod ends;

@@ -1,11 +1,11 @@
 //! One POST to a subscriber: one deadline over everything, and what the answer means.
 //!
-//! No redirect is followed and no proxy of the environment is used. Clients are shared by all subscribers
-//! with the same TLS settings, since each costs memory and time to build.
+//! No redirect is followed, no proxy of the environment is used, and nothing is sent where the guard forbids it. Clients
+//! are shared by all subscribers with the same TLS settings, since each costs memory and time to build.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -15,8 +15,10 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Identity, Url};
 
 use super::catalog::Subscriber;
+use super::destinations::{self, Inspection, Resolver};
 use super::envelope::Envelope;
 use crate::config::Delivery;
+use crate::domain::guard::{Blocked, Guard};
 use crate::domain::subscription::Subscription;
 use crate::domain::verdict::{Answer, Failure, Judgement};
 
@@ -29,6 +31,7 @@ const MOST_CLIENTS: usize = 256;
 #[derive(Debug)]
 pub struct Sender {
     settings: Delivery,
+    guard: Arc<Guard>,
     clients: Mutex<HashMap<Tls, Client>>,
 }
 
@@ -68,11 +71,12 @@ struct Tls {
 }
 
 impl Sender {
-    /// A sender with these settings.
+    /// A sender with these settings, that sends where `guard` allows it.
     #[must_use]
-    pub fn new(settings: Delivery) -> Self {
+    pub fn new(settings: Delivery, guard: Guard) -> Self {
         Self {
             settings,
+            guard: Arc::new(guard),
             clients: Mutex::new(HashMap::new()),
         }
     }
@@ -116,6 +120,7 @@ impl Sender {
         let mut excerpt = Vec::new();
         let exchange = async {
             let envelope = envelope.map_err(|reason| setup(reason.clone()))?;
+            self.guard.judge(destination).map_err(|blocked| refused(&blocked))?;
             let client = self.client(to).await?;
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
             let headers = envelope
@@ -183,6 +188,8 @@ impl Sender {
             .http1_only()
             .no_proxy()
             .redirect(Policy::none())
+            .dns_resolver(Resolver(Arc::clone(&self.guard)))
+            .connector_layer(Inspection(Arc::clone(&self.guard)))
             .connect_timeout(self.settings.connect_timeout.0)
             .pool_idle_timeout(self.settings.idle_connection.0)
             .tcp_nodelay(true)
@@ -227,8 +234,10 @@ impl Sender {
 /// What tells texts from others; `None` for none.
 fn digest_of<'a>(texts: impl Iterator<Item = &'a str>) -> Option<[u8; 32]> {
     let all: Vec<&str> = texts.collect();
-    let digest = digest(&SHA256, all.join("\0").as_bytes());
-    digest.as_ref().try_into().ok().filter(|_| !all.is_empty())
+    if all.is_empty() {
+        return None;
+    }
+    digest(&SHA256, all.join("\0").as_bytes()).as_ref().try_into().ok()
 }
 
 /// The first of its client certificates that can be used with its key.
@@ -284,7 +293,17 @@ fn setup(detail: String) -> Answer {
     }
 }
 
+fn refused(blocked: &Blocked) -> Answer {
+    Answer::None {
+        failure: Failure::Blocked,
+        detail: blocked.to_string(),
+    }
+}
+
 fn failure(error: &reqwest::Error) -> Answer {
+    if let Some(blocked) = destinations::blocked(error) {
+        return refused(blocked);
+    }
     let detail = chain(error);
     let failure = if error.is_timeout() {
         Failure::Timeout

@@ -16,6 +16,7 @@ mod k8s;
 mod layers;
 mod page;
 mod probe;
+mod redfish;
 mod redis_connection;
 mod sender;
 mod sink;

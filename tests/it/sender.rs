@@ -108,7 +108,7 @@ fn failure(answer: &Answer) -> Option<Failure> {
 async fn the_certificates_of_a_subscription_are_all_that_it_trusts() {
     let (one, other) = (Authority::new("one"), Authority::new("other"));
     let port = secure(&one, None).await;
-    let sender = Sender::new(Delivery::default());
+    let sender = sender();
     let mut to = trusting(port, &one);
     assert_eq!(send(&sender, &to).await.status(), Some(204));
     to.certificates[0].pem = other.pem();
@@ -138,7 +138,7 @@ async fn the_first_usable_client_certificate_is_shown() {
         Authority::new("strangers"),
     );
     let port = secure(&servers, Some(&clients)).await;
-    let sender = Sender::new(Delivery::default());
+    let sender = sender();
     let mut to = trusting(port, &servers);
     let refused = send(&sender, &to).await;
     assert!(refused.status().is_none(), "nothing was shown: {refused:?}");
@@ -183,7 +183,7 @@ async fn backups_are_tried_where_the_destination_is_unavailable(
     to.backup_destinations = [nobody, second.url("/b"), third.url("/c")]
         .map(|url| url.parse().unwrap())
         .into();
-    let answer = send(&Sender::new(Delivery::default()), &to).await;
+    let answer = send(&sender(), &to).await;
     assert_eq!(answer.status(), Some(status));
     assert_eq!(
         (second.counts().requests, third.counts().accepted),
@@ -197,6 +197,6 @@ async fn what_a_backup_says_blames_nobody() {
     let (first, backup) = (sink("503").await, sink("404").await);
     let mut to = to(&first.url("/a"));
     to.backup_destinations = vec![backup.url("/b").parse().unwrap()];
-    let answer = send(&Sender::new(Delivery::default()), &to).await;
+    let answer = send(&sender(), &to).await;
     assert_eq!((answer.status(), backup.counts().requests), (Some(503), 1));
 }

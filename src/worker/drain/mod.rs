@@ -126,7 +126,7 @@ enum Streak {
 enum Ending {
     /// Another worker holds the redelivery, or it ended.
     Over,
-    /// The worker shuts down, or one delivery was all that was asked for.
+    /// The worker shuts down, publishing stopped, or one delivery was all that was asked for.
     Leaving,
     /// The subscriber answered 410.
     Gone,
@@ -178,7 +178,7 @@ impl Drain {
             self.start_report();
             self.start_fetch();
             self.start_posts();
-            if quiet.is_cancelled() {
+            if quiet.is_cancelled() || !self.lane.pod.publishes() {
                 self.ending.get_or_insert(Ending::Leaving);
             }
             if self.is_idle() {
