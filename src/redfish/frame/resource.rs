@@ -68,15 +68,6 @@ impl Resource {
         self
     }
 
-    /// With a property that is there only where it has a value.
-    #[must_use]
-    pub fn with_some(self, name: &str, value: Option<impl Into<Value>>) -> Self {
-        match value {
-            Some(value) => self.with(name, value),
-            None => self,
-        }
-    }
-
     /// With a link to another resource.
     #[must_use]
     pub fn link(self, name: &str, uri: &str) -> Self {

@@ -69,6 +69,7 @@ fn ports(manifests: &Manifests, config: &InForce, found: &mut Vec<String>) {
     for (name, variable) in [
         ("intake", "HOLDFAST_INTAKE__LISTEN"),
         ("metrics", "HOLDFAST_ADMIN__LISTEN"),
+        ("redfish", "HOLDFAST_REDFISH__LISTEN"),
     ] {
         let port = declared.and_then(|all| all.iter().find(|port| port["name"] == name));
         let listens = config.port(variable);
@@ -111,12 +112,13 @@ fn selectors(manifests: &Manifests, found: &mut Vec<String>) {
 }
 
 fn services(manifests: &Manifests, found: &mut Vec<String>) {
-    for (service, port, pods) in [
-        ("Service/holdfast", "intake", WORKER),
-        ("Service/holdfast-metrics", "metrics", WORKER),
-        ("Service/holdfast-redis", "redis", REDIS),
+    for (service, index, port, pods) in [
+        ("Service/holdfast", 0, "intake", WORKER),
+        ("Service/holdfast", 1, "redfish", WORKER),
+        ("Service/holdfast-metrics", 0, "metrics", WORKER),
+        ("Service/holdfast-redis", 0, "redis", REDIS),
     ] {
-        let target = manifests.at(service, "/spec/ports/0/targetPort");
+        let target = manifests.at(service, &format!("/spec/ports/{index}/targetPort"));
         let declared = manifests.at(pods, CONTAINER)["ports"].as_array();
         if *target != port || !declared.is_some_and(|all| all.iter().any(|one| one["name"] == *target)) {
             found.push(format!("{service} leads to {target}, not to the port {port}"));

@@ -216,6 +216,10 @@ fn mistakes() -> Vec<(Mistake, &'static str)> {
             "the port metrics is not 9091",
         ),
         (
+            Tuned("HOLDFAST_REDFISH__LISTEN", "0.0.0.0:9443"),
+            "the port redfish is not 9443",
+        ),
+        (
             at(
                 WORKER,
                 "/spec/template/metadata/annotations/prometheus.io~1port",

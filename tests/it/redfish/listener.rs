@@ -7,9 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use holdfast::config::Config;
-
-use super::{Pod, settings, store};
+use super::{Pod, config_of, settings, store};
 use crate::support::{TestRedis, certificates};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -52,11 +50,7 @@ async fn a_key_of_another_certificate_is_named() {
     let mut shown = settings();
     shown.certificate = Some(one.certificate);
     shown.key = Some(other.key);
-    let config = Config {
-        redfish: shown,
-        ..Config::default()
-    };
-    let error = holdfast::redfish::start(&config, store(&redis).await)
+    let error = holdfast::redfish::start(&config_of(&shown), store(&redis).await)
         .await
         .unwrap_err()
         .to_string();

@@ -36,6 +36,14 @@ fn settings() -> config::Redfish {
     }
 }
 
+/// The defaults, with these settings of the service.
+fn config_of(settings: &config::Redfish) -> Config {
+    Config {
+        redfish: settings.clone(),
+        ..Config::default()
+    }
+}
+
 async fn store(redis: &TestRedis) -> Arc<Store> {
     let config = Config::default();
     let connection = Connection::open(&config.redis, &redis.url(), FirstConnect::FailFast)
@@ -56,11 +64,7 @@ impl Pod {
     }
 
     async fn with(redis: &TestRedis, settings: &config::Redfish) -> Self {
-        let config = Config {
-            redfish: settings.clone(),
-            ..Config::default()
-        };
-        let service = redfish::start(&config, store(redis).await).await.unwrap();
+        let service = redfish::start(&config_of(settings), store(redis).await).await.unwrap();
         Self {
             service,
             client: client(),

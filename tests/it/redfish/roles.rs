@@ -28,9 +28,50 @@ const RULES: &[(&str, &str, &str)] = &[
     ("/AccountService/Roles/{role}", "GET", "any"),
     ("/Registries", "GET", "any"),
     ("/Registries/{registry}", "GET", "any"),
+    ("/EventService", "GET", "any"),
+    ("/EventService", "PATCH", "admin"),
+    ("/EventService/SubmitTestEventActionInfo", "GET", "any"),
+    ("/EventService/Actions/EventService.SubmitTestEvent", "POST", "admin"),
+    (
+        "/EventService/Actions/EventService.TestEventSubscription",
+        "POST",
+        "admin",
+    ),
+    ("/EventService/Subscriptions", "GET", "any"),
+    ("/EventService/Subscriptions", "POST", "components"),
+    ("/EventService/Subscriptions/Members", "POST", "components"),
+    ("/EventService/Subscriptions/{subscription}", "GET", "any"),
+    ("/EventService/Subscriptions/{subscription}", "PATCH DELETE", "any"),
+    ("/EventService/SSE", "GET", "any"),
+    (SUSPEND, "POST", "any"),
+    (RESUME, "POST", "any"),
+    (
+        "/EventService/Subscriptions/{subscription}/Certificates",
+        "GET POST",
+        "admin",
+    ),
+    (
+        "/EventService/Subscriptions/{subscription}/Certificates/{certificate}",
+        "GET DELETE",
+        "admin",
+    ),
+    (
+        "/EventService/Subscriptions/{subscription}/ClientCertificates",
+        "GET POST",
+        "admin",
+    ),
+    (
+        "/EventService/Subscriptions/{subscription}/ClientCertificates/{certificate}",
+        "GET DELETE",
+        "admin",
+    ),
+    ("/Schemas/HoldfastEventDestination_v1.xml", "GET", "all"),
     ("/JsonSchemas", "GET", "any"),
     ("/JsonSchemas/{schema}", "GET", "any"),
 ];
+
+const SUSPEND: &str = "/EventService/Subscriptions/{subscription}/Actions/EventDestination.SuspendSubscription";
+const RESUME: &str = "/EventService/Subscriptions/{subscription}/Actions/EventDestination.ResumeSubscription";
 
 /// The rule for a method of a resource.
 fn rule(path: &str, method: &str) -> &'static str {
@@ -59,6 +100,8 @@ async fn each_role_may_do_what_the_specification_gives_it() {
     let filled = |path: &str| {
         path.replace("{session}", session.rsplit('/').next().unwrap())
             .replace("{account}", "other")
+            .replace("{subscription}", "nowhere")
+            .replace("{certificate}", "1")
             .replace("{role}", "Operator")
             .replace("{registry}", "Base")
             .replace("{schema}", "Role.v1_3_3")
