@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use holdfast::cli::sink::{Mode, Sink, SinkOptions};
 use holdfast::config::Delivery;
+use holdfast::domain::guard::Guard;
 use holdfast::domain::ids::SubscriptionId;
 use holdfast::domain::subscription::{ClientCertificate, Secret, Subscription, TrustedCertificate};
 use holdfast::domain::units::Period;
@@ -22,6 +23,12 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::support::certificates::Authority;
 use crate::support::free_port;
+
+/// Sends to this machine, where the subscribers of the tests are.
+fn sender() -> Sender {
+    let here = "127.0.0.0/8,::1".parse().unwrap();
+    Sender::new(Delivery::default(), Guard::new(here, Default::default(), Vec::new()))
+}
 
 /// A server that `authority` vouches for, and that wants clients for whom `clients` vouches, where there is one.
 async fn secure(authority: &Authority, clients: Option<&Authority>) -> u16 {
