@@ -270,7 +270,10 @@ fn raw_is_what_came() {
     to.context = Some("mine".to_owned());
     to.payload = PayloadFormat::Raw;
     let records = some(&message, &[0]);
-    assert_eq!(bodies(&to, &message, &records, EVENT_ID, &received), [received.clone()]);
+    assert_eq!(
+        bodies(&to, &message, &records, EVENT_ID, &received),
+        std::slice::from_ref(&received)
+    );
     to.payload = PayloadFormat::Event;
     assert_ne!(bodies(&to, &message, &records, EVENT_ID, &received), [received]);
 }
