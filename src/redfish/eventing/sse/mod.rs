@@ -55,6 +55,8 @@ async fn open(call: Call) -> Outcome {
     };
     let mut stream = Subscription::new(new_id(), destination(&call)?, jiff::Timestamp::now().to_string());
     stream.filter = filter;
+    // The specification wants a text of the service's own here.
+    stream.context = Some(stream.id.to_string());
     stream.owner = Some(call.who()?.account.clone());
     stream.stream = Some(hub.name.clone());
     store.beat_streams(&hub.name).await?;

@@ -120,6 +120,7 @@ async fn a_stream_is_a_subscription_and_resumes_on_another_pod() {
             .starts_with("redfish-sse://127.0.0.1:")
     );
     assert_eq!(shown["SubscriptionType"], "SSE");
+    assert_eq!(shown["Context"], shown["Id"], "the service makes it");
 
     write(&site, 0..20).await;
     first.has(20).await;
