@@ -10,6 +10,7 @@ pub mod index;
 pub mod limit;
 pub mod message_id;
 pub mod payload;
+pub mod rate;
 pub mod records;
 pub mod resource;
 pub mod retention;
