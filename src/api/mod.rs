@@ -36,11 +36,11 @@ use crate::store::Store;
 /// Both listeners, running; they end when dropped.
 #[derive(Debug)]
 pub struct Api {
-    /// Where intake listens.
-    pub intake_addr: SocketAddr,
+    /// Where intake listens, in a process that takes events in.
+    pub intake_addr: Option<SocketAddr>,
     /// Where metrics and health are answered.
     pub admin_addr: SocketAddr,
-    intake: Server,
+    intake: Option<Server>,
     admin: Admin,
     _guard: DropGuard,
 }
@@ -59,8 +59,8 @@ pub enum StartError {
     Tokens(String),
 }
 
-/// Starts intake beside a running admin listener. `silent_for` says how long no loop of this process has
-/// turned: `/livez` answers with it.
+/// Starts intake beside a running admin listener, in a process whose role it is. `silent_for` says how long no loop of
+/// this process has turned: `/livez` answers with it.
 ///
 /// # Errors
 /// When the address can't be listened on, or a file that the settings name can't be used.
@@ -70,11 +70,33 @@ pub async fn start(
     admin: Admin,
     silent_for: impl Fn() -> Duration + Send + Sync + 'static,
 ) -> Result<Api, StartError> {
-    let guard = Arc::new(MemoryGuard::new(Arc::clone(&store), &config.intake));
+    let watching = CancellationToken::new();
+    let intake = match config.serve.role.takes_in() {
+        true => Some(take_in(config, &store, &watching).await?),
+        false => None,
+    };
+    admin.board.attach(Arc::clone(&store), config.worker.dead_after.0);
+    admin.health.attach(store, Box::new(silent_for));
+    let intake_addr = intake.as_ref().map(Server::addr);
+    let listens = intake_addr.map_or_else(|| "off".to_owned(), |addr| addr.to_string());
+    let page = format!("http://{}/", admin.addr());
+    info!(intake = listens, admin = %admin.addr(), %page, "listening");
+    Ok(Api {
+        intake_addr,
+        admin_addr: admin.addr(),
+        intake,
+        admin,
+        _guard: watching.drop_guard(),
+    })
+}
+
+/// Starts the intake and the guard of Redis' memory that it asks.
+async fn take_in(config: &Config, store: &Arc<Store>, watching: &CancellationToken) -> Result<Server, StartError> {
+    let guard = Arc::new(MemoryGuard::new(Arc::clone(store), &config.intake));
     let tokens = config.intake.tokens_file.as_deref().map(Tokens::load).transpose();
     let tokens = tokens.map_err(StartError::Tokens)?;
     let tls = tls(&config.intake)?;
-    let intake = Intake::new(&config.intake, tokens, Arc::clone(&store), Arc::clone(&guard));
+    let intake = Intake::new(&config.intake, tokens, Arc::clone(store), Arc::clone(&guard));
     let options = Options {
         listener: "intake",
         variable: "HOLDFAST_INTAKE__LISTEN",
@@ -84,20 +106,9 @@ pub async fn start(
         max_per_client: config.intake.max_connections_per_client,
         tls,
     };
-    let intake = Server::start(options, intake::router(intake)).await?;
-    let watching = CancellationToken::new();
+    let server = Server::start(options, intake::router(intake)).await?;
     tokio::spawn(guard.run(watching.clone()));
-    admin.board.attach(Arc::clone(&store), config.worker.dead_after.0);
-    admin.health.attach(store, Box::new(silent_for));
-    let page = format!("http://{}/", admin.addr());
-    info!(intake = %intake.addr(), admin = %admin.addr(), %page, "listening");
-    Ok(Api {
-        intake_addr: intake.addr(),
-        admin_addr: admin.addr(),
-        intake,
-        admin,
-        _guard: watching.drop_guard(),
-    })
+    Ok(server)
 }
 
 /// What intake speaks TLS with, where it does. Where tokens are asked for as well, one is as good as a certificate.
@@ -135,7 +146,9 @@ impl Api {
     pub async fn stop(self, deadline: Duration) {
         self.set_not_ready();
         let until = Instant::now() + deadline;
-        self.intake.stop(until).await;
+        if let Some(intake) = self.intake {
+            intake.stop(until).await;
+        }
         self.admin.stop(until).await;
     }
 }

@@ -70,16 +70,23 @@ impl Service {
         let admin = api::admin::start(&config.admin, metrics).await?;
         let redis = Redis::start(&config).await?;
         let pod = Pod::new(config.clone(), Arc::clone(&redis.store), CancellationToken::new());
-        let beat = Arc::clone(&pod);
-        let api = api::start(&config, Arc::clone(&redis.store), admin, move || beat.silent_for()).await?;
-        let redfish = match config.redfish.enabled {
+        let (role, beat) = (config.serve.role, Arc::clone(&pod));
+        let silent_for = move || match role.delivers() {
+            true => beat.silent_for(),
+            false => Duration::ZERO,
+        };
+        let api = api::start(&config, Arc::clone(&redis.store), admin, silent_for).await?;
+        let redfish = match config.redfish.enabled && role.takes_in() {
             true => Some(redfish::start(&config.redfish, Arc::clone(&redis.store)).await?),
             false => None,
         };
         if let Some(first) = redfish.as_ref().and_then(|redfish| redfish.first.as_ref()) {
             writeln!(std::io::stdout(), "{first}").context("the first administrator's password can't be shown")?;
         }
-        let worker = Worker::start(Arc::clone(&pod)).await?;
+        let worker = match role.delivers() {
+            true => Worker::start(Arc::clone(&pod)).await?,
+            false => Worker::watch(Arc::clone(&pod)).await?,
+        };
         let subscriptions = move || pod.catalog().ids().cloned().collect();
         let gauges = Gauges::new(
             &config,
@@ -90,7 +97,7 @@ impl Service {
         );
         tokio::spawn(gauges.run(watching.clone()));
         api.set_ready();
-        info!("ready");
+        info!(?role, "ready");
         Ok(Self {
             config,
             redis,

@@ -30,6 +30,8 @@ use crate::domain::units::{Period, Size};
 #[derive(Debug, Clone, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// What this process does.
+    pub serve: Serve,
     /// Where the events are kept.
     pub redis: Redis,
     /// The private Redis server, used when `redis.url` is `embedded`.
@@ -64,6 +66,41 @@ impl Config {
     pub fn guard(&self) -> Guard {
         let own = vec![self.intake.listen, self.admin.listen, self.redfish.listen];
         Guard::new(self.destinations.allow.clone(), self.destinations.deny.clone(), own)
+    }
+}
+
+/// What one process of `holdfast serve` does.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Serve {
+    /// Its part in the deployment.
+    pub role: Role,
+}
+
+/// The part of a process in the deployment, so that taking in and delivering scale apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Takes events in and delivers them.
+    #[default]
+    All,
+    /// Takes events in and serves Redfish; delivers nothing.
+    Api,
+    /// Delivers; listens for metrics and health alone.
+    Worker,
+}
+
+impl Role {
+    /// Whether it takes events in and serves Redfish.
+    #[must_use]
+    pub fn takes_in(self) -> bool {
+        self != Self::Worker
+    }
+
+    /// Whether it delivers.
+    #[must_use]
+    pub fn delivers(self) -> bool {
+        self != Self::Api
     }
 }
 

@@ -70,6 +70,7 @@ fn plain(text: &str, also: &str) -> bool {
 }
 
 const RULES: &[Rule] = &[
+    ("serve.role", "all, api or worker", |_| true),
     (
         "redis.url",
         "embedded, or a URL that starts with redis://, rediss://, redis-sentinel://, redis-cluster:// or redis+unix:// \

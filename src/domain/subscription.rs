@@ -229,12 +229,6 @@ impl Subscription {
         )
     }
 
-    /// The keys that sign at `now_secs`, seconds since the epoch: the present one, then the one before it.
-    pub fn signing_keys(&self, now_secs: u64) -> impl Iterator<Item = &Secret> {
-        let previous = self.previous_secret.as_ref().filter(|old| now_secs < old.until);
-        self.secret.iter().chain(previous.map(|old| &old.secret))
-    }
-
     /// Every secret with the name of its field, which differs from that of every other.
     pub fn secrets_mut(&mut self) -> impl Iterator<Item = (String, &mut Secret)> {
         let headers = self.headers.iter_mut();

@@ -54,6 +54,15 @@ pub enum Judgement {
 }
 
 impl Answer {
+    /// Before anything was sent.
+    #[must_use]
+    pub fn nothing_sent() -> Self {
+        Self::None {
+            failure: Failure::Setup,
+            detail: "there was nothing to send".to_owned(),
+        }
+    }
+
     /// The judgement.
     #[must_use]
     pub fn judge(&self) -> Judgement {

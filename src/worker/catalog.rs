@@ -1,7 +1,7 @@
 //! The subscriptions as this pod knows them: the index for matching, and each subscriber's slots.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::config::Delivery;
 use crate::domain::ids::SubscriptionId;
@@ -9,6 +9,7 @@ use crate::domain::index::Index;
 use crate::domain::subscription::Subscription;
 use crate::store::registry::Registry;
 
+use super::envelope::Envelope;
 use super::slots::SubscriberSlots;
 
 /// All subscriptions at one version.
@@ -30,6 +31,8 @@ pub struct Subscriber {
     pub slots: Arc<SubscriberSlots>,
     /// Requests at once from one pod.
     pub max_in_flight: u32,
+    /// Made with the first request: most of ten thousand subscriptions need none between two changes.
+    envelope: OnceLock<Result<Envelope, String>>,
 }
 
 impl Subscriber {
@@ -48,7 +51,16 @@ impl Subscriber {
             subscription,
             slots,
             max_in_flight,
+            envelope: OnceLock::new(),
         }
+    }
+
+    /// What its requests have in common; else why none can be made.
+    ///
+    /// # Errors
+    /// As [`Envelope::new`].
+    pub fn envelope(&self) -> Result<&Envelope, &String> {
+        self.envelope.get_or_init(|| Envelope::new(&self.subscription)).as_ref()
     }
 }
 

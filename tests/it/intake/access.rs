@@ -103,13 +103,13 @@ impl Tls {
         let trusted = Certificate::from_pem(self.server.pem().as_bytes()).unwrap();
         let mut client = Client::builder()
             .no_proxy()
-            .resolve("intake.test", api.intake_addr)
+            .resolve("intake.test", intake(&api))
             .tls_certs_only([trusted]);
         if let Some(authority) = identity {
             let (certificate, key) = authority.server("bmc-1", |_| {});
             client = client.identity(Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap());
         }
-        let url = format!("https://intake.test:{}/events/bmc-1", api.intake_addr.port());
+        let url = format!("https://intake.test:{}/events/bmc-1", intake(&api).port());
         let mut request = client.build().unwrap().post(url).body(EVENT);
         if let Some(token) = token {
             request = request.bearer_auth(token);
@@ -130,12 +130,9 @@ async fn a_client_shows_a_certificate_where_that_is_asked_for() {
         "of another authority"
     );
     assert!(
-        !raw(
-            api.intake_addr,
-            b"POST /events/a HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}"
-        )
-        .await
-        .contains("200")
+        !raw(intake(&api), b"POST /events/a HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
+            .await
+            .contains("200")
     );
     assert_eq!(tls.send(&api, Some(&tls.clients), None).await.unwrap(), 200);
     assert_eq!(length(&redis), 2);

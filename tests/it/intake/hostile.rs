@@ -25,7 +25,7 @@ async fn who_drips_a_head_or_a_body_is_cut_off_while_others_are_served() {
     let api = serve(&config, &redis).await;
     let mut drippers = JoinSet::new();
     for n in 0..40 {
-        let addr = api.intake_addr;
+        let addr = intake(&api);
         drippers.spawn(async move {
             let mut socket = TcpStream::connect(addr).await.unwrap();
             let (head, byte): (&[u8], &[u8]) = if n % 2 == 0 {
@@ -78,7 +78,7 @@ async fn heads_that_are_too_large_or_no_http_get_a_4xx() {
             "400",
         ),
     ] {
-        let mut socket = TcpStream::connect(api.intake_addr).await.unwrap();
+        let mut socket = TcpStream::connect(intake(&api)).await.unwrap();
         let _as_far_as_it_is_read = socket.write_all(request.as_bytes()).await;
         let mut answer = [0; 16];
         let read = tokio::time::timeout(SOON, socket.read(&mut answer))
@@ -170,23 +170,19 @@ async fn one_client_can_not_have_all_connections() {
     let (greedy, modest) = (Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3));
     let mut held = Vec::new();
     for _ in 0..3 {
-        let mut socket = connect_from(greedy, api.intake_addr).await;
+        let mut socket = connect_from(greedy, intake(&api)).await;
         assert_eq!(send(&mut socket).await, "HTTP/1.1 200 OK");
         held.push(socket);
     }
+    assert_eq!(send(&mut connect_from(greedy, intake(&api)).await).await, "", "closed");
     assert_eq!(
-        send(&mut connect_from(greedy, api.intake_addr).await).await,
-        "",
-        "closed"
-    );
-    assert_eq!(
-        send(&mut connect_from(modest, api.intake_addr).await).await,
+        send(&mut connect_from(modest, intake(&api)).await).await,
         "HTTP/1.1 200 OK"
     );
     assert_eq!(send(&mut held[0]).await, "HTTP/1.1 200 OK", "what it has goes on");
     held.pop();
     wait_until("its place is free again", SOON, async || {
-        send(&mut connect_from(greedy, api.intake_addr).await).await == "HTTP/1.1 200 OK"
+        send(&mut connect_from(greedy, intake(&api)).await).await == "HTTP/1.1 200 OK"
     })
     .await;
 }
@@ -200,11 +196,11 @@ async fn beyond_the_number_of_connections_clients_wait_for_one_that_ends() {
     let api = serve(&config, &redis).await;
     let mut held = Vec::new();
     for _ in 0..2 {
-        let mut socket = TcpStream::connect(api.intake_addr).await.unwrap();
+        let mut socket = TcpStream::connect(intake(&api)).await.unwrap();
         assert_eq!(send(&mut socket).await, "HTTP/1.1 200 OK");
         held.push(socket);
     }
-    let addr = api.intake_addr;
+    let addr = intake(&api);
     let third = tokio::spawn(async move { send(&mut TcpStream::connect(addr).await.unwrap()).await });
     holds("it waits", Duration::from_millis(300), async || !third.is_finished()).await;
     held.pop();

@@ -24,6 +24,7 @@ use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::Subscription;
 use crate::domain::verdict::{Answer, Judgement};
 use crate::report::{MASK, destination};
+use crate::worker::envelope::Envelope;
 use crate::worker::sender::{Reply, Sender};
 
 /// Bytes of an answer that are read for the excerpt, and characters of it that are shown.
@@ -183,7 +184,8 @@ async fn send<W: Write>(
     let sender = Sender::new(config.delivery.clone(), config.guard());
     let bytes = event.body.len();
     let began = Instant::now();
-    let Reply { answer, excerpt } = sender.exchange(to, &event.id, 1, event.body, KEPT).await;
+    let envelope = Envelope::new(to);
+    let Reply { answer, excerpt } = sender.exchange(to, envelope.as_ref(), &event, KEPT).await;
     let took = began.elapsed();
     if let Answer::None { failure, detail } = &answer {
         return Ok(Err(unanswered(to, *failure, detail, certificate)));
