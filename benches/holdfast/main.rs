@@ -24,6 +24,7 @@ mod link;
 mod matching;
 mod output;
 mod process;
+mod scale;
 mod sink;
 mod stats;
 #[path = "../../tests/support/mod.rs"]
@@ -92,7 +93,7 @@ impl Plan {
 }
 
 /// A benchmark's name, and what it measures.
-const BENCHMARKS: [(&str, &str); 12] = [
+const BENCHMARKS: [(&str, &str); 13] = [
     (
         "direct",
         "direct deliveries, one event to one subscriber, against a bare loop",
@@ -117,6 +118,7 @@ const BENCHMARKS: [(&str, &str); 12] = [
     ("idle", "Redis commands of an idle worker"),
     ("matching", "one event against 10,000 subscriptions"),
     ("takeover", "a killed worker"),
+    ("scale", "1, 2 and 4 workers; one more, and one killed at full load"),
 ];
 
 async fn measure(name: &str, plan: Plan) -> Vec<Row> {
@@ -133,6 +135,7 @@ async fn measure(name: &str, plan: Plan) -> Vec<Row> {
         "idle" => idle::measure(plan).await,
         "matching" => matching::measure(plan),
         "takeover" => takeover::measure(plan).await,
+        "scale" => scale::measure(plan).await,
         other => unreachable!("{other} was checked before"),
     }
 }

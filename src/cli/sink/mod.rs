@@ -243,7 +243,7 @@ pub struct Args {
     /// Address and port to listen on.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9800")]
     pub listen: SocketAddr,
-    /// ok, slow:250ms, hang, 500 (any status), 429:5, refuse:10s, reset, drip, garbage or random:42; change it with PUT /-/mode.
+    /// ok, slow:250ms, hang, 500 (any status), 429:5, refuse:10s, reset, drip, flood, garbage or random:42; change it with PUT /-/mode.
     #[arg(long, default_value = "ok")]
     pub mode: Mode,
     /// How many of the latest deliveries GET /-/deliveries lists.

@@ -16,6 +16,7 @@ mod pulses;
 mod recent;
 mod redis_faults;
 mod retry_now;
+mod roles;
 mod scaling;
 mod secrets;
 mod service;
