@@ -22,6 +22,7 @@ mod lateness;
 mod matching;
 mod output;
 mod process;
+mod scale;
 mod sink;
 mod stats;
 #[path = "../../tests/support/mod.rs"]
@@ -90,7 +91,7 @@ impl Plan {
 }
 
 /// A benchmark's name, and what it measures.
-const BENCHMARKS: [(&str, &str); 11] = [
+const BENCHMARKS: [(&str, &str); 12] = [
     (
         "direct",
         "direct deliveries, one event to one subscriber, against a bare loop",
@@ -111,6 +112,7 @@ const BENCHMARKS: [(&str, &str); 11] = [
     ("idle", "Redis commands of an idle worker"),
     ("matching", "one event against 10,000 subscriptions"),
     ("takeover", "a killed worker"),
+    ("scale", "1, 2 and 4 workers; one more, and one killed at full load"),
 ];
 
 async fn measure(name: &str, plan: Plan) -> Vec<Row> {
@@ -126,6 +128,7 @@ async fn measure(name: &str, plan: Plan) -> Vec<Row> {
         "idle" => idle::measure(plan).await,
         "matching" => matching::measure(plan),
         "takeover" => takeover::measure(plan).await,
+        "scale" => scale::measure(plan).await,
         other => unreachable!("{other} was checked before"),
     }
 }

@@ -123,6 +123,7 @@ impl Gauges {
             .record(Sample::new(totals.now_ms, &totals.ledger, totals.events));
         self.note_removed(totals.removed);
         let standings = self.standings(now_ms, &troubled);
+        metrics::set_backlog(totals.events.saturating_add(workable(&standings)));
         self.labels.publish(standings);
         Ok(())
     }
@@ -191,6 +192,14 @@ impl Totals {
     }
 }
 
+/// Deliveries parked for subscribers that answer: no worker can do anything for one that is down or suspended.
+fn workable(standings: &[(String, Standing)]) -> u64 {
+    let answering = standings
+        .iter()
+        .filter(|(_, standing)| matches!(standing.circuit, CircuitState::Closed | CircuitState::Draining));
+    answering.map(|(_, standing)| standing.parked).sum()
+}
+
 fn standing(now_ms: u64, census: &Census) -> Standing {
     let circuit = match census {
         Census { suspended: true, .. } => CircuitState::Suspended,
@@ -231,6 +240,25 @@ mod tests {
         assert_eq!(standing(0, &census).circuit, CircuitState::Open);
         census.suspended = true;
         assert_eq!(standing(0, &census).circuit, CircuitState::Suspended);
+    }
+
+    #[test]
+    fn a_subscriber_that_is_down_is_no_work() {
+        let parked = |circuit| {
+            let standing = Standing {
+                parked: 10,
+                oldest: Duration::ZERO,
+                circuit,
+            };
+            ("s".to_owned(), standing)
+        };
+        let all = [
+            CircuitState::Closed,
+            CircuitState::Draining,
+            CircuitState::Open,
+            CircuitState::Suspended,
+        ];
+        assert_eq!(workable(&all.map(parked)), 20);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod embedded;
 mod engine;
 mod fault_books;
 mod gauges;
+mod image;
 mod intake;
 mod k8s;
 mod layers;

@@ -17,6 +17,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 pub(crate) enum Mode {
     /// Answers with this status at once.
     Answer(u16),
+    /// Answers 200 after so long.
+    Slow(Duration),
     /// Takes requests and never answers.
     Hang,
 }
@@ -82,11 +84,13 @@ impl Sink {
 
     /// Changes how some ports behave from the next request on; answers when that was, since the epoch.
     pub(crate) async fn set_mode(&mut self, ports: Range<usize>, mode: Mode) -> Duration {
-        let status = match mode {
-            Mode::Answer(status) => status,
-            Mode::Hang => 0,
+        let (status, after) = match mode {
+            Mode::Answer(status) => (status, Duration::ZERO),
+            Mode::Slow(after) => (200, after),
+            Mode::Hang => (0, Duration::ZERO),
         };
-        let answer = self.ask(&format!("mode {} {} {status}", ports.start, ports.end)).await;
+        let (first, end, after) = (ports.start, ports.end, after.as_millis());
+        let answer = self.ask(&format!("mode {first} {end} {status} {after}")).await;
         Duration::from_nanos(numbers(&answer).next().unwrap())
     }
 

@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -22,8 +23,8 @@ use crate::process::now;
 
 /// What all ports share.
 struct Desk {
-    /// A port's status; 0 is no answer.
-    modes: Vec<Cell<u16>>,
+    /// A port's status, and after how long; status 0 is no answer.
+    modes: Vec<Cell<(u16, Duration)>>,
     arrivals: RefCell<Vec<Arrival>>,
     accepted: Cell<usize>,
 }
@@ -39,7 +40,7 @@ pub(crate) fn main(ports: usize) {
 
 async fn serve(ports: usize) {
     let desk = Rc::new(Desk {
-        modes: vec![Cell::new(200); ports],
+        modes: vec![Cell::new((200, Duration::ZERO)); ports],
         arrivals: RefCell::default(),
         accepted: Cell::new(0),
     });
@@ -85,7 +86,7 @@ impl Desk {
             frame?;
         }
         let id = parts.headers.get("webhook-id").and_then(|id| id.to_str().ok());
-        let status = self.modes[port].get();
+        let (status, after) = self.modes[port].get();
         self.arrivals.borrow_mut().push(Arrival {
             port,
             status,
@@ -94,6 +95,9 @@ impl Desk {
         });
         if status == 0 {
             return std::future::pending().await;
+        }
+        if !after.is_zero() {
+            tokio::time::sleep(after).await;
         }
         self.accepted
             .set(self.accepted.get() + usize::from((200..300).contains(&status)));
@@ -105,10 +109,14 @@ impl Desk {
     fn obey(&self, command: &str) -> String {
         let words: Vec<&str> = command.split(' ').collect();
         match words[..] {
-            ["mode", first, end, status] => {
+            ["mode", first, end, status, after_ms] => {
                 let ports = first.parse().unwrap()..end.parse().unwrap();
+                let mode = (
+                    status.parse().unwrap(),
+                    Duration::from_millis(after_ms.parse().unwrap()),
+                );
                 for port in &self.modes[ports] {
-                    port.set(status.parse().unwrap());
+                    port.set(mode);
                 }
                 now().as_nanos().to_string()
             }

@@ -16,6 +16,7 @@ mod prefixes;
 mod recent;
 mod redis_faults;
 mod retry_now;
+mod roles;
 mod scaling;
 mod secrets;
 mod service;

@@ -96,8 +96,14 @@ impl Reader {
         if self.sender.send(opening).await.is_err() {
             return;
         }
-        if gap && self.sender.send(message::gap(&self.place)).await.is_err() {
-            return;
+        if gap {
+            if self.sender.send(message::gap(&self.place)).await.is_err() {
+                return;
+            }
+            // What was dropped before is told with that; where it can't be asked, it is told twice.
+            for (partition, told) in self.store.partitions().iter().zip(&mut self.told) {
+                *told = partition.remembered_from().await.ok().flatten();
+            }
         }
         loop {
             match self.catch_up().await {

@@ -6,7 +6,6 @@ mod streams;
 mod subscriptions;
 
 use std::process::Command;
-use std::time::Duration;
 
 use holdfast::cli::sink::{Mode, Sink};
 use reqwest::header::HeaderMap;

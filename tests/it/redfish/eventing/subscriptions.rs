@@ -108,7 +108,8 @@ async fn everybody_changes_their_own_and_only_administrators_all() {
         assert_eq!(site.post(0, ACCOUNTS, account).await.status, 201);
     }
     let by = |name: &str, method: Method, path: &str, body: serde_json::Value| {
-        let request = site.request(0, method, path).basic_auth(name, Some(given(name)));
+        let url = format!("https://{}{path}", site.addr(0).unwrap());
+        let request = site.client.request(method, url).basic_auth(name, Some(given(name)));
         got(request.body(body.to_string()))
     };
     let wish = json!({ "Destination": "http://10.1.1.1/", "Protocol": "Redfish" });
