@@ -175,7 +175,11 @@ async fn backlog_and_circuits_are_shown_and_survive_a_restart_of_the_pod() {
         ">",
     ]);
     bench
-        .shows(&[("holdfast_stream_lag", 2.0), ("holdfast_stream_pending", 1.0)])
+        .shows(&[
+            ("holdfast_stream_lag", 2.0),
+            ("holdfast_stream_pending", 1.0),
+            ("holdfast_backlog", 3.0),
+        ])
         .await;
     let age = bench.value("holdfast_oldest_age_seconds{stage=\"stream\"}").await;
     assert!((99.0..160.0).contains(&age), "{age}");
