@@ -76,7 +76,7 @@ macro_rules! messages {
             $(#[$about])*
             #[must_use]
             pub fn $name($($argument: impl ToString),*) -> Message {
-                let arguments: Vec<String> = vec![$($argument.to_string()),*];
+                let arguments: Box<[String]> = Box::new([$($argument.to_string()),*]);
                 Message {
                     key: $key,
                     text: filled($text, &arguments),

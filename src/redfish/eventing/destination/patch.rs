@@ -1,6 +1,7 @@
 //! Changes a subscription as a PATCH asks.
 
 use serde_json::{Map, Value};
+use url::Url;
 
 use super::super::fields::{list, properties, text_or_null, truth, url, word};
 use super::super::wrong;
@@ -70,9 +71,16 @@ pub(super) fn set(property: &str, value: &Value, to: &mut Subscription) -> Optio
         "HttpHeaders" => one(headers(value).map(|headers| to.headers = headers)),
         "DeliveryRetryPolicy" => one(word(property, value, &POLICIES).map(|policy| to.retry_policy = policy)),
         "VerifyCertificate" => one(truth(property, value).map(|verify| to.verify_certificate = verify)),
-        "BackupDestinations" if value.is_null() => one(Ok(to.backup_destinations.clear())),
-        "BackupDestinations" => one(list(property, value, url).map(|backups| to.backup_destinations = backups)),
+        "BackupDestinations" => one(backups(value).map(|backups| to.backup_destinations = backups)),
         "Oem" => Some(oem::set(value, to)),
         _ => None,
     }
+}
+
+/// The backups in their order; null stands for none.
+fn backups(value: &Value) -> Result<Vec<Url>, Message> {
+    if value.is_null() {
+        return Ok(Vec::new());
+    }
+    list("BackupDestinations", value, url)
 }

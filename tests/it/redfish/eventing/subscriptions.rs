@@ -16,7 +16,7 @@ async fn a_subscription_is_made_read_changed_and_removed() {
             json!({ "Context": "rack-7", "HttpHeaders": [{ "X-Token": "c4n4ry" }], "Severities": ["OK"] }),
         )
         .await;
-    assert_eq!(site.members(1).await, [uri.clone()]);
+    assert_eq!(site.members(1).await, std::slice::from_ref(&uri));
     let read = site.get(1, &uri).await;
     assert_eq!((read.status, &read.body["Context"]), (200, &json!("rack-7")));
     assert_eq!(read.body["HttpHeaders"], json!([]));
