@@ -69,7 +69,11 @@ impl Service {
         let beat = Arc::clone(&pod);
         let api = api::start(&config, Arc::clone(&redis.store), admin, move || beat.silent_for()).await?;
         let worker = Worker::start(Arc::clone(&pod)).await?;
-        let subscriptions = move || pod.catalog().ids().cloned().collect();
+        let subscriptions = move || {
+            let catalog = pod.catalog();
+            let all = catalog.subscribers();
+            all.map(|one| (one.subscription.id.clone(), one.tally.take())).collect()
+        };
         let gauges = Gauges::new(
             &config,
             Arc::clone(&redis.store),

@@ -25,6 +25,10 @@ pub(super) const STREAM_PENDING: &str = "holdfast_stream_pending";
 pub(super) const PARKED: &str = "holdfast_parked";
 pub(super) const OLDEST_AGE: &str = "holdfast_oldest_age_seconds";
 pub(super) const CIRCUIT_STATE: &str = "holdfast_circuit_state";
+pub(super) const FAILED_PROBES: &str = "holdfast_failed_probes";
+pub(super) const NEXT_ATTEMPT: &str = "holdfast_next_attempt_seconds";
+pub(super) const SUBSCRIPTION_ATTEMPTS: &str = "holdfast_subscription_attempts_total";
+pub(super) const SUBSCRIPTION_IN_FLIGHT: &str = "holdfast_subscription_in_flight";
 pub(super) const IN_FLIGHT: &str = "holdfast_in_flight";
 pub(super) const DEAD_LETTERS: &str = "holdfast_dead_letters";
 pub(super) const REDIS_MEMORY_RATIO: &str = "holdfast_redis_memory_ratio";
@@ -230,6 +234,30 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         G,
         Unit::Count,
         "0 closed, 1 draining, 2 open, 3 suspended. Use max over pods.",
+    ),
+    (
+        FAILED_PROBES,
+        G,
+        Unit::Count,
+        "Probes of a subscription that failed in a row. Use max over pods.",
+    ),
+    (
+        NEXT_ATTEMPT,
+        G,
+        Unit::Seconds,
+        "Time until a subscription's queue is tried next; 0 when it is due or nothing is planned. Use max.",
+    ),
+    (
+        SUBSCRIPTION_ATTEMPTS,
+        C,
+        Unit::Count,
+        "Requests to one subscriber by what they came to, counted by this pod.",
+    ),
+    (
+        SUBSCRIPTION_IN_FLIGHT,
+        G,
+        Unit::Count,
+        "Requests to one subscriber in flight in this pod.",
     ),
     (
         IN_FLIGHT,

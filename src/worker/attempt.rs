@@ -23,10 +23,12 @@ pub(super) async fn attempt(
     path: Path,
 ) -> Answer {
     let _in_flight = metrics::in_flight();
+    let under_way = to.tally.begin();
     let started = Instant::now();
     let answer = lane.pod.sender.send(&to.subscription, delivery, number, body).await;
     let (outcome, reason) = meter::labels(&answer);
     metrics::delivery_attempt(outcome, reason, started.elapsed());
+    under_way.ended(outcome);
     if answer.timed_out() {
         to.slots.timed_out();
     } else if answer.judge() == Judgement::Delivered {

@@ -8,6 +8,7 @@ use crate::domain::ids::SubscriptionId;
 use crate::domain::index::Index;
 use crate::domain::subscription::Subscription;
 use crate::store::registry::Registry;
+use crate::telemetry::tally::Tally;
 
 use super::slots::SubscriberSlots;
 
@@ -28,6 +29,8 @@ pub struct Subscriber {
     pub subscription: Arc<Subscription>,
     /// Its slots in this pod; they outlive changes of the subscription.
     pub slots: Arc<SubscriberSlots>,
+    /// Its requests in this pod, for the metrics; it outlives changes as well.
+    pub tally: Arc<Tally>,
     /// Requests at once from one pod.
     pub max_in_flight: u32,
 }
@@ -47,6 +50,7 @@ impl Subscriber {
         Self {
             subscription,
             slots,
+            tally: known.map(|known| Arc::clone(&known.tally)).unwrap_or_default(),
             max_in_flight,
         }
     }
@@ -81,5 +85,10 @@ impl Catalog {
     /// Ids of all subscriptions.
     pub fn ids(&self) -> impl Iterator<Item = &SubscriptionId> {
         self.subscribers.keys()
+    }
+
+    /// All subscribers.
+    pub fn subscribers(&self) -> impl Iterator<Item = &Arc<Subscriber>> {
+        self.subscribers.values()
     }
 }
