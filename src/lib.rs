@@ -9,6 +9,8 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod listener;
+pub mod redfish;
 pub mod report;
 pub mod store;
 pub mod telemetry;

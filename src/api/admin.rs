@@ -15,11 +15,11 @@ use axum::routing::get;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::answer;
 use super::health::Health;
 use super::page::{self, Board};
-use super::server::{Options, Server};
-use super::{ApiError, answer};
 use crate::config;
+use crate::listener::{ListenError, Options, Server};
 use crate::telemetry::Metrics;
 
 /// Prometheus' text format.
@@ -47,8 +47,8 @@ struct Desk {
 /// Starts the admin listener. Until [`super::start`] it is alive and not ready.
 ///
 /// # Errors
-/// [`ApiError::Listen`] when the address can't be listened on.
-pub async fn start(settings: &config::Admin, metrics: Metrics) -> Result<Admin, ApiError> {
+/// [`ListenError`] when the address can't be listened on.
+pub async fn start(settings: &config::Admin, metrics: Metrics) -> Result<Admin, ListenError> {
     let health = Arc::new(Health::default());
     let board = Arc::new(Board::default());
     let desk = Desk {
@@ -61,6 +61,7 @@ pub async fn start(settings: &config::Admin, metrics: Metrics) -> Result<Admin, 
         listen: settings.listen,
         read_timeout: READ_TIMEOUT,
         max_connections: CONNECTIONS,
+        tls: None,
     };
     let server = Server::start(options, router(desk, Arc::clone(&board))).await?;
     Ok(Admin { health, board, server })

@@ -10,9 +10,7 @@ mod health;
 mod intake;
 pub mod memory_guard;
 mod page;
-mod patient;
 mod refusal;
-mod server;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,77 +23,72 @@ use tracing::info;
 use self::admin::Admin;
 use self::intake::Intake;
 use self::memory_guard::MemoryGuard;
-use self::server::{Options, Server};
 use crate::config::Config;
+use crate::listener::{ListenError, Options, Server};
 use crate::report::History;
 use crate::store::Store;
 
 /// Connections that intake serves at once; further ones wait in the listener's queue.
 const INTAKE_CONNECTIONS: usize = 4096;
 
-/// A listener could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum ApiError {
-    /// The address is taken, or not one of this machine's.
-    #[error("the {listener} listener can't listen on {addr}: {source}; set {variable} to a free address and port")]
-    Listen {
-        /// Which listener.
-        listener: &'static str,
-        /// Where it should have listened.
-        addr: SocketAddr,
-        /// The variable that says so.
-        variable: &'static str,
-        /// What the system reported.
-        source: std::io::Error,
-    },
-}
-
 /// Both listeners, running; they end when dropped.
 #[derive(Debug)]
 pub struct Api {
-    /// Where intake listens.
-    pub intake_addr: SocketAddr,
+    /// Where intake listens, in a process that takes events in.
+    pub intake_addr: Option<SocketAddr>,
     /// Where metrics and health are answered.
     pub admin_addr: SocketAddr,
-    intake: Server,
+    intake: Option<Server>,
     admin: Admin,
     _guard: DropGuard,
 }
 
-/// Starts intake beside a running admin listener. `silent_for` says how long no loop of this process has
-/// turned: `/livez` answers with it.
+/// Starts intake beside a running admin listener, in a process whose role it is. `silent_for` says how long no loop of
+/// this process has turned: `/livez` answers with it.
 ///
 /// # Errors
-/// [`ApiError::Listen`] when the address can't be listened on.
+/// [`ListenError`] when the address can't be listened on.
 pub async fn start(
     config: &Config,
     store: Arc<Store>,
     admin: Admin,
     silent_for: impl Fn() -> Duration + Send + Sync + 'static,
-) -> Result<Api, ApiError> {
-    let guard = Arc::new(MemoryGuard::new(Arc::clone(&store), &config.intake));
-    let intake = Intake::new(&config.intake, Arc::clone(&store), Arc::clone(&guard));
+) -> Result<Api, ListenError> {
+    let watching = CancellationToken::new();
+    let intake = match config.serve.role.takes_in() {
+        true => Some(take_in(config, &store, &watching).await?),
+        false => None,
+    };
+    admin.board.attach(Arc::clone(&store), config.worker.dead_after.0);
+    admin.health.attach(store, Box::new(silent_for));
+    let intake_addr = intake.as_ref().map(Server::addr);
+    let listens = intake_addr.map_or_else(|| "off".to_owned(), |addr| addr.to_string());
+    let page = format!("http://{}/", admin.addr());
+    info!(intake = listens, admin = %admin.addr(), %page, "listening");
+    Ok(Api {
+        intake_addr,
+        admin_addr: admin.addr(),
+        intake,
+        admin,
+        _guard: watching.drop_guard(),
+    })
+}
+
+/// Starts the intake and the guard of Redis' memory that it asks.
+async fn take_in(config: &Config, store: &Arc<Store>, watching: &CancellationToken) -> Result<Server, ListenError> {
+    let guard = Arc::new(MemoryGuard::new(Arc::clone(store), &config.intake));
+    let intake = Intake::new(&config.intake, Arc::clone(store), Arc::clone(&guard));
     let options = Options {
         listener: "intake",
         variable: "HOLDFAST_INTAKE__LISTEN",
         listen: config.intake.listen,
         read_timeout: config.intake.read_timeout.0,
         max_connections: INTAKE_CONNECTIONS,
+        tls: None,
     };
-    let intake = Server::start(options, intake::router(intake)).await?;
-    let watching = CancellationToken::new();
+    let server = Server::start(options, intake::router(intake)).await?;
     tokio::spawn(guard.run(watching.clone()));
-    admin.board.attach(Arc::clone(&store), config.worker.dead_after.0);
-    admin.health.attach(store, Box::new(silent_for));
-    let page = format!("http://{}/", admin.addr());
-    info!(intake = %intake.addr(), admin = %admin.addr(), %page, "listening");
-    Ok(Api {
-        intake_addr: intake.addr(),
-        admin_addr: admin.addr(),
-        intake,
-        admin,
-        _guard: watching.drop_guard(),
-    })
+    Ok(server)
 }
 
 impl Api {
@@ -120,7 +113,9 @@ impl Api {
     pub async fn stop(self, deadline: Duration) {
         self.set_not_ready();
         let until = Instant::now() + deadline;
-        self.intake.stop(until).await;
+        if let Some(intake) = self.intake {
+            intake.stop(until).await;
+        }
         self.admin.stop(until).await;
     }
 }

@@ -8,10 +8,12 @@ pub mod gauges;
 mod redis;
 mod signals;
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
@@ -20,6 +22,7 @@ use self::redis::Redis;
 use self::signals::Signals;
 use crate::api::{self, Api};
 use crate::config::{Config, Loaded};
+use crate::redfish::{self, Redfish};
 use crate::telemetry::{self, Metrics, UPKEEP_PERIOD};
 use crate::worker::Worker;
 use crate::worker::pod::Pod;
@@ -54,6 +57,7 @@ struct Service {
     redis: Redis,
     worker: Worker,
     api: Api,
+    redfish: Option<Redfish>,
     /// Ends the loops that only look.
     _watching: DropGuard,
 }
@@ -66,9 +70,23 @@ impl Service {
         let admin = api::admin::start(&config.admin, metrics).await?;
         let redis = Redis::start(&config).await?;
         let pod = Pod::new(config.clone(), Arc::clone(&redis.store), CancellationToken::new());
-        let beat = Arc::clone(&pod);
-        let api = api::start(&config, Arc::clone(&redis.store), admin, move || beat.silent_for()).await?;
-        let worker = Worker::start(Arc::clone(&pod)).await?;
+        let (role, beat) = (config.serve.role, Arc::clone(&pod));
+        let silent_for = move || match role.delivers() {
+            true => beat.silent_for(),
+            false => Duration::ZERO,
+        };
+        let api = api::start(&config, Arc::clone(&redis.store), admin, silent_for).await?;
+        let redfish = match config.redfish.enabled && role.takes_in() {
+            true => Some(redfish::start(&config.redfish, Arc::clone(&redis.store)).await?),
+            false => None,
+        };
+        if let Some(first) = redfish.as_ref().and_then(|redfish| redfish.first.as_ref()) {
+            writeln!(std::io::stdout(), "{first}").context("the first administrator's password can't be shown")?;
+        }
+        let worker = match role.delivers() {
+            true => Worker::start(Arc::clone(&pod)).await?,
+            false => Worker::watch(Arc::clone(&pod)).await?,
+        };
         let subscriptions = move || {
             let catalog = pod.catalog();
             let all = catalog.subscribers();
@@ -83,12 +101,13 @@ impl Service {
         );
         tokio::spawn(gauges.run(watching.clone()));
         api.set_ready();
-        info!("ready");
+        info!(?role, "ready");
         Ok(Self {
             config,
             redis,
             worker,
             api,
+            redfish,
             _watching: watching.drop_guard(),
         })
     }
@@ -105,6 +124,9 @@ impl Service {
             () = signals.next() => info!("told twice: the drain delay is cut short"),
         }
         self.worker.stop(self.config.worker.shutdown_deadline.0).await;
+        if let Some(redfish) = self.redfish {
+            redfish.stop(Instant::now() + LISTENERS_STOP).await;
+        }
         self.api.stop(LISTENERS_STOP).await;
         self.redis.stop().await;
         info!("stopped");

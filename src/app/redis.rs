@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::store::connect::{Connection, FirstConnect};
 use crate::store::embedded::{EMBEDDED, Embedded, check_place};
 use crate::store::probe::{ServerFacts, probe};
+use crate::store::seal::Sealer;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Durability;
 
@@ -27,6 +28,14 @@ impl Redis {
     /// # Errors
     /// When a setting or the server makes it impossible; the message says what to change.
     pub(super) async fn start(config: &Config) -> Result<Self, StoreError> {
+        let sealer = Sealer::load(&config.secrets)?;
+        match sealer.key_id() {
+            Some(key) => info!(key, "secrets are sealed in Redis"),
+            None => warn!(
+                "secrets (header values, signing keys) are kept in Redis as plain text: set HOLDFAST_SECRETS__KEY or \
+                 HOLDFAST_SECRETS__KEY_FILE (openssl rand -base64 32), then run holdfast secrets reseal"
+            ),
+        }
         let in_kubernetes = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
         check_place(&config.redis.url, in_kubernetes, config.redis.allow_embedded)?;
         let embedded = match config.redis.url.as_str() {
@@ -41,7 +50,9 @@ impl Redis {
         connection.connected().await;
         let facts = probe(&connection, &config.redis.prefix).await?;
         info!(server = %facts.flavour, version = facts.version, cluster = facts.cluster, "Redis reached");
-        let store = Store::open(connection, &config.redis.prefix, Some(config.redis.partitions)).await?;
+        let store = Store::open(connection, &config.redis.prefix, Some(config.redis.partitions))
+            .await?
+            .sealed_by(sealer);
         report_weaknesses(&store, &facts).await;
         Ok(Self {
             store: Arc::new(store),

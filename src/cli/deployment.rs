@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::store::Store;
 use crate::store::connect::{Connection, FirstConnect};
 use crate::store::embedded::{Attached, EMBEDDED, check_place};
+use crate::store::seal::Sealer;
 
 /// Does `work` on the deployment's data.
 ///
@@ -53,9 +54,10 @@ async fn connected<T>(
     let mut settings = config.redis.clone();
     // One verb asks one thing after the other.
     settings.pool = 1;
+    let sealer = Sealer::load(&config.secrets)?;
     let connection = Connection::open(&settings, url, FirstConnect::FailFast).await?;
     let result = match Store::open(connection.clone(), &settings.prefix, None).await {
-        Ok(store) => work(&store).await,
+        Ok(store) => work(&store.sealed_by(sealer)).await,
         Err(error) => Err(error.into()),
     };
     connection.quit().await;

@@ -11,6 +11,7 @@ mod deployment;
 mod doctor;
 mod find;
 mod publish;
+mod secrets;
 pub mod sink;
 mod sources;
 mod status;
@@ -56,6 +57,9 @@ enum Verb {
     /// Look after deliveries that were given up.
     #[command(subcommand)]
     DeadLetters(dead_letters::Verb),
+    /// Look after the keys that seal what is secret in Redis.
+    #[command(subcommand)]
+    Secrets(secrets::Verb),
     /// Show how deliveries are going, subscription by subscription.
     Status(status::Args),
     /// Show where an event is, or the events of a source: waiting, parked, dead, or delivered a moment ago.
@@ -102,6 +106,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Config(how) => config::run(file, how.json, out),
         Verb::Subscriptions(verb) => block_on(subscriptions::run(*verb, &load(file)?.config, out)),
         Verb::DeadLetters(verb) => block_on(dead_letters::run(verb, &load(file)?.config, out)),
+        Verb::Secrets(verb) => block_on(secrets::run(verb, &load(file)?.config, out)),
         Verb::Status(args) => block_on(status::run(args, &load(file)?.config, out)),
         Verb::Find(args) => block_on(find::run(args, &load(file)?.config, out)),
         Verb::Sources(args) => block_on(sources::run(args, &load(file)?.config, out)),

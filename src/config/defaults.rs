@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::domain::units::{Period, Size};
 
-use super::{Admin, Delivery, Embedded, Intake, Limits, Log, LogFormat, Recent, Redis, Retry, Worker};
+use super::{Admin, Delivery, Embedded, Intake, Limits, Log, LogFormat, Recent, Redfish, Redis, Retry, Worker};
 
 impl Default for Redis {
     fn default() -> Self {
@@ -57,6 +57,23 @@ impl Default for Admin {
             listen: SocketAddr::from(([0, 0, 0, 0], 9090)),
             max_subscription_labels: 200,
             refresh: Period::from_secs(5),
+        }
+    }
+}
+
+impl Default for Redfish {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            listen: SocketAddr::from(([0, 0, 0, 0], 8443)),
+            certificate: None,
+            key: None,
+            admin_user: "admin".to_owned(),
+            admin_password: None,
+            session_timeout: Period::from_secs(30 * 60),
+            lockout_threshold: 5,
+            lockout_duration: Period::from_secs(60),
+            lockout_reset: Period::from_secs(60),
         }
     }
 }

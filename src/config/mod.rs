@@ -29,6 +29,8 @@ use crate::domain::units::{Period, Size};
 #[derive(Debug, Clone, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// What this process does.
+    pub serve: Serve,
     /// Where the events are kept.
     pub redis: Redis,
     /// The private Redis server, used when `redis.url` is `embedded`.
@@ -37,6 +39,8 @@ pub struct Config {
     pub intake: Intake,
     /// The listener for metrics, health and the page.
     pub admin: Admin,
+    /// The Redfish service.
+    pub redfish: Redfish,
     /// How one delivery is sent.
     pub delivery: Delivery,
     /// When a delivery is tried again, and when it is given up.
@@ -47,8 +51,45 @@ pub struct Config {
     pub limits: Limits,
     /// What is remembered of settled events.
     pub recent: Recent,
+    /// How secrets are kept in Redis.
+    pub secrets: Secrets,
     /// Log output.
     pub log: Log,
+}
+
+/// What one process of `holdfast serve` does.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Serve {
+    /// Its part in the deployment.
+    pub role: Role,
+}
+
+/// The part of a process in the deployment, so that taking in and delivering scale apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Takes events in and delivers them.
+    #[default]
+    All,
+    /// Takes events in and serves Redfish; delivers nothing.
+    Api,
+    /// Delivers; listens for metrics and health alone.
+    Worker,
+}
+
+impl Role {
+    /// Whether it takes events in and serves Redfish.
+    #[must_use]
+    pub fn takes_in(self) -> bool {
+        self != Self::Worker
+    }
+
+    /// Whether it delivers.
+    #[must_use]
+    pub fn delivers(self) -> bool {
+        self != Self::Api
+    }
 }
 
 /// The Redis deployment that holds the events. Its `Debug` and serialised forms never show a password.
@@ -123,6 +164,33 @@ pub struct Admin {
     pub max_subscription_labels: usize,
     /// How often the gauges that mirror Redis are read.
     pub refresh: Period,
+}
+
+/// The Redfish service. Its `Debug` and serialised forms never show the password.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Redfish {
+    /// Whether it is served at all.
+    pub enabled: bool,
+    /// Address and port to listen on, HTTPS only.
+    pub listen: SocketAddr,
+    /// PEM file with the certificate, intermediates after it; a self-signed one is made and kept where absent.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with the certificate's key.
+    pub key: Option<PathBuf>,
+    /// Name of the first administrator.
+    pub admin_user: String,
+    /// Its password; one is generated and printed once where absent.
+    #[serde(serialize_with = "secret::serialize_masked")]
+    pub admin_password: Option<SecretString>,
+    /// A session ends when it was not used for so long, in whole seconds.
+    pub session_timeout: Period,
+    /// Wrong passwords in a row that lock an account; 0 never does.
+    pub lockout_threshold: u32,
+    /// How long it stays locked, in whole seconds.
+    pub lockout_duration: Period,
+    /// Wrong passwords are forgotten when none came for so long, in whole seconds.
+    pub lockout_reset: Period,
 }
 
 /// Sending to subscribers.
@@ -219,6 +287,20 @@ pub struct Recent {
     pub max_bytes: Size,
     /// How often what is too old or too much is dropped.
     pub trim: Period,
+}
+
+/// The keys that seal secrets in Redis: header values, signing secrets, private keys. Shown masked, always.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Secrets {
+    /// Seals and opens: 32 random bytes in base64; secrets are kept as plain text where no key is set at all.
+    #[serde(serialize_with = "secret::serialize_masked")]
+    pub key: Option<SecretString>,
+    /// A file with keys, one a line; where `key` is absent the first one seals. All of them open.
+    pub key_file: Option<PathBuf>,
+    /// Keys that only open what was sealed before a rotation, separated by commas.
+    #[serde(serialize_with = "secret::serialize_masked")]
+    pub previous_keys: Option<SecretString>,
 }
 
 /// Logs, on standard error.

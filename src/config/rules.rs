@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::domain::secret::key_bytes;
 use crate::domain::units::Period;
 
 use super::origin::{Origin, flatten};
@@ -26,6 +29,7 @@ const LISTEN: &str = "an IP address and a port such as 0.0.0.0:8080 or [::]:8080
 const FILE: &str = "the path of a file, or empty";
 const COUNT: &str = "a whole number from 1 to 1000000";
 const BODY: &str = "a size such as 64KiB or 1MiB, from 1KiB to 256MiB";
+const SEALING_KEY: &str = "32 random bytes in base64 (openssl rand -base64 32), or empty";
 const SIZE: &str = "a size such as 512KiB, 32MiB or 1GiB, at least 1MiB";
 
 const SCHEMES: [&str; 7] = [
@@ -46,8 +50,16 @@ fn any_time(period: Period) -> bool {
     period.0 <= LONGEST
 }
 
+fn seconds(period: Period, least: u64, most: u64) -> bool {
+    period.0.subsec_nanos() == 0 && (least..=most).contains(&period.0.as_secs())
+}
+
 fn count(n: usize) -> bool {
     (1..=1_000_000).contains(&n)
+}
+
+fn sealing_keys(keys: Option<&SecretString>) -> bool {
+    keys.is_none_or(|keys| keys.expose_secret().split(',').all(|key| key_bytes(key).is_some()))
 }
 
 fn plain(text: &str, also: &str) -> bool {
@@ -56,6 +68,7 @@ fn plain(text: &str, also: &str) -> bool {
 }
 
 const RULES: &[Rule] = &[
+    ("serve.role", "all, api or worker", |_| true),
     (
         "redis.url",
         "embedded, or a URL that starts with redis://, rediss://, redis-sentinel://, redis-cluster:// or redis+unix:// \
@@ -115,6 +128,43 @@ const RULES: &[Rule] = &[
         |c| c.admin.max_subscription_labels <= 100_000,
     ),
     ("admin.refresh", SOME_TIME, |c| some_time(c.admin.refresh)),
+    ("redfish.enabled", "true or false", |_| true),
+    ("redfish.listen", LISTEN, |_| true),
+    ("redfish.certificate", FILE, |_| true),
+    ("redfish.key", FILE, |_| true),
+    (
+        "redfish.admin_user",
+        "1 to 64 letters, digits and any of - _ . @",
+        |c| plain(&c.redfish.admin_user, "-_.@"),
+    ),
+    (
+        "redfish.admin_password",
+        "text of 8 to 256 bytes (in a TOML file: in quotes), or empty",
+        |c| {
+            let password = c.redfish.admin_password.as_ref();
+            password.is_none_or(|password| (8..=256).contains(&password.expose_secret().len()))
+        },
+    ),
+    (
+        "redfish.session_timeout",
+        "a duration in whole seconds such as 90s or 30m, from 30s to 1d",
+        |c| seconds(c.redfish.session_timeout, 30, 86_400),
+    ),
+    (
+        "redfish.lockout_threshold",
+        "a whole number from 0 (never) to 1000",
+        |c| c.redfish.lockout_threshold <= 1000,
+    ),
+    (
+        "redfish.lockout_duration",
+        "a duration in whole seconds such as 30s or 5m, from 1s to 1d",
+        |c| seconds(c.redfish.lockout_duration, 1, 86_400),
+    ),
+    (
+        "redfish.lockout_reset",
+        "a duration in whole seconds such as 30s or 5m, from 1s to 1d",
+        |c| seconds(c.redfish.lockout_reset, 1, 86_400),
+    ),
     ("delivery.direct_wait", ANY_TIME, |c| any_time(c.delivery.direct_wait)),
     ("delivery.connect_timeout", SOME_TIME, |c| {
         some_time(c.delivery.connect_timeout)
@@ -197,6 +247,13 @@ const RULES: &[Rule] = &[
         |_| true,
     ),
     ("recent.trim", SOME_TIME, |c| some_time(c.recent.trim)),
+    ("secrets.key", SEALING_KEY, |c| sealing_keys(c.secrets.key.as_ref())),
+    ("secrets.key_file", FILE, |_| true),
+    (
+        "secrets.previous_keys",
+        "keys of 32 bytes in base64, separated by commas, or empty",
+        |c| sealing_keys(c.secrets.previous_keys.as_ref()),
+    ),
     ("log.format", "auto, pretty or json", |_| true),
     (
         "log.level",
@@ -214,6 +271,12 @@ const PAIRS: &[Pair] = &[
     }),
     ("intake.max_body", "at most", "delivery.pod_max_bytes", |c| {
         c.intake.max_body <= c.delivery.pod_max_bytes
+    }),
+    ("redfish.certificate", "set together with", "redfish.key", |c| {
+        c.redfish.certificate.is_some() == c.redfish.key.is_some()
+    }),
+    ("redfish.lockout_reset", "at most", "redfish.lockout_duration", |c| {
+        c.redfish.lockout_reset <= c.redfish.lockout_duration
     }),
     ("retry.retry_after_min", "at most", "retry.retry_after_max", |c| {
         c.retry.retry_after_min <= c.retry.retry_after_max

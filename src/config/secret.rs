@@ -29,7 +29,7 @@ pub(super) fn serialize_url<S: Serializer>(url: &str, serializer: S) -> Result<S
 /// The text of a setting's value as it may be shown.
 pub(super) fn mask(path: &str, text: &str) -> String {
     match path {
-        "redis.password" => MASK.to_owned(),
+        "redis.password" | "secrets.key" | "secrets.previous_keys" | "redfish.admin_password" => MASK.to_owned(),
         "redis.url" => mask_url(text),
         _ => text.to_owned(),
     }

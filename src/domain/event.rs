@@ -30,6 +30,7 @@ pub struct Message {
     records: Vec<Record>,
     report_definition: Option<Box<str>>,
     layout: Layout,
+    declares: Option<u8>,
 }
 
 /// What a message is (DSP0266, "Eventing"): a subscription is sent one kind or the other.
@@ -45,6 +46,10 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {
     span: Range<usize>,
+    /// The value of `MemberId`; empty where there is none.
+    member_id: Range<usize>,
+    /// The minor version of the schema that has all of its members; `None` when it conforms to none.
+    needs: Option<u8>,
     message: Option<MessageKey>,
     event_type: Option<EventType>,
     severity: Option<Severity>,
@@ -57,14 +62,16 @@ pub struct Record {
 pub(super) struct Layout {
     /// Just after the opening brace.
     pub(super) start: usize,
-    /// Whether the envelope has no member at all.
-    pub(super) is_empty: bool,
     /// The value of `Events`.
     pub(super) events: Option<Range<usize>>,
     /// The value of `Events@odata.count`.
     pub(super) count: Option<Range<usize>>,
     /// The value of `Context`.
     pub(super) context: Option<Range<usize>>,
+    /// The value of `MetricValues`.
+    pub(super) values: Option<Range<usize>>,
+    /// The value of `@odata.type`.
+    pub(super) odata_type: Option<Range<usize>>,
 }
 
 impl Message {
@@ -122,9 +129,27 @@ impl Message {
     pub(super) fn layout(&self) -> &Layout {
         &self.layout
     }
+
+    /// The minor version of DMTF's schema that the envelope declares and conforms to; `None` when it does not.
+    pub(super) fn declares(&self) -> Option<u8> {
+        self.declares
+    }
+
+    /// The `MemberId` of a record as it is written; empty where there is none.
+    pub(super) fn member_id(&self, index: usize) -> &[u8] {
+        self.records
+            .get(index)
+            .and_then(|record| self.raw.get(record.member_id.clone()))
+            .unwrap_or_default()
+    }
 }
 
 impl Record {
+    /// The minor version of DMTF's schema that the record conforms to as it is; `None` when it has to be mended.
+    pub(super) fn needs(&self) -> Option<u8> {
+        self.needs
+    }
+
     /// `MessageId` without its version.
     #[must_use]
     pub fn message(&self) -> Option<&MessageKey> {

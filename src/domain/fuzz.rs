@@ -11,11 +11,12 @@ use proptest::prelude::*;
 use proptest::sample::{Index as Place, select};
 use serde_json::value::RawValue;
 
-use super::event::Message;
+use super::event::{EventError, Message};
 use super::filter::Filter;
-use super::ids::SubscriptionId;
+use super::ids::{StreamId, SubscriptionId};
 use super::index::Index;
-use super::payload::render;
+use super::payload::{Envelope, MAX_BYTES, Together, render};
+use super::records::Records;
 use super::samples;
 use super::subscription::{Secret, Subscription};
 
@@ -30,6 +31,8 @@ const TEXTS: [&str; 9] = [
     include_str!("../../tests/data/events/text.json"),
     include_str!("../../tests/data/events/bare-record.json"),
 ];
+
+const EVENT_ID: StreamId = StreamId { millis: 5, sequence: 0 };
 
 /// What breaks parsers: pieces that are put into a text.
 const PIECES: [&str; 30] = [
@@ -122,7 +125,7 @@ fn damaged(text: impl Strategy<Value = String>) -> impl Strategy<Value = Vec<u8>
     })
 }
 
-fn event() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn event() -> impl Strategy<Value = Vec<u8>> {
     let real = select(&TEXTS[..]).prop_map(str::to_owned);
     damaged(prop_oneof![real, samples::message()])
 }
@@ -220,7 +223,8 @@ proptest! {
         }
     }
 
-    /// What is sent is JSON, is taken like any event, and has the chosen records, byte for byte and in order.
+    /// What is sent is JSON, is taken like any event, has just the chosen records in order, and is sent the same when
+    /// it comes again.
     #[test]
     fn what_is_rendered_has_what_was_selected(
         bytes in event(), filter in wild_filter(), context in proptest::option::of(text()),
@@ -230,18 +234,54 @@ proptest! {
         let chosen: Vec<usize> = records.iter().collect();
         prop_assert!(!chosen.is_empty() && chosen.is_sorted_by(|a, b| a < b));
         prop_assert!(chosen.iter().all(|index| *index < message.records().len()));
-        let body = render(&message, &records, context.as_deref());
-        prop_assert!(is_json(&body), "{}", String::from_utf8_lossy(&body));
-        let sent = Message::parse(body.clone()).expect("a subscriber's parser is no stricter");
+        let envelope = Envelope { context: context.as_deref(), event: EVENT_ID };
+        let bodies = render(&message, &records, envelope);
+        prop_assert_eq!(&render(&message, &records, envelope), &bodies, "the same again");
+        let body = bodies[0].clone();
+        prop_assert!(bodies.len() == 1 && is_json(&body), "{}", String::from_utf8_lossy(&body));
+        let sent = match Message::parse(body.clone()) {
+            // What had no place is kept four levels deeper than it came.
+            Err(EventError::TooDeep { .. }) => return Ok(()),
+            sent => sent.expect("a subscriber's parser is no stricter"),
+        };
         prop_assert_eq!(sent.kind(), message.kind());
         prop_assert_eq!(sent.records().len(), chosen.len());
-        if context.is_none() {
-            for (at, index) in chosen.into_iter().enumerate() {
-                prop_assert_eq!(sent.record_bytes(at), message.record_bytes(index));
+        for (sent, index) in sent.records().iter().zip(chosen) {
+            let came = &message.records()[index];
+            prop_assert_eq!(sent.event_type(), came.event_type());
+            prop_assert_eq!(sent.severity(), came.severity());
+            prop_assert_eq!(sent.resource_type().is_some() || came.resource_type().is_none(), true);
+        }
+        let all = Records::all(sent.records().len()).expect("some");
+        prop_assert_eq!(&render(&sent, &all, envelope)[0], &body, "what conforms is left alone");
+    }
+
+    /// Events that travel together are all there, each record once and in order, under a length that is kept.
+    #[test]
+    fn what_travels_together_is_all_there(events in vec((event(), wild_filter()), 1..12), most in 1..8_usize) {
+        let mut together = Together::new(most, None);
+        let (mut expected, mut deliveries) = (Vec::new(), 0);
+        for (number, (bytes, filter)) in events.into_iter().enumerate() {
+            let Ok(message) = Message::parse(bytes.into()) else { continue };
+            let Some(records) = filter.select(&message) else { continue };
+            let before = together.render();
+            if together.add(&message, &records, &format!("s.0.1-{number}")) {
+                deliveries += 1;
+                expected.extend(records.iter().map(|index| {
+                    let record = &message.records()[index];
+                    (record.event_type(), record.severity())
+                }));
+            } else {
+                prop_assert_eq!(together.render(), before, "what is refused leaves no trace");
             }
         }
-        let all = super::records::Records::all(sent.records().len()).expect("some");
-        prop_assert_eq!(render(&sent, &all, context.as_deref()), body, "rendered twice is rendered once");
+        let body = together.render();
+        prop_assert!(is_json(&body) && body.len() <= MAX_BYTES);
+        prop_assert_eq!(together.len(), deliveries);
+        let Ok(sent) = Message::parse(body) else { return Ok(()) };
+        let sent: Vec<_> = sent.records().iter().map(|record| (record.event_type(), record.severity())).collect();
+        prop_assert!(sent.len() <= most);
+        prop_assert_eq!(sent, expected);
     }
 
     /// A stored subscription that can be read is written and read again without a change, and can be judged and filed.

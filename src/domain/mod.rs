@@ -1,10 +1,12 @@
 //! The rules of delivery, pure: no runtime, no Redis, no clock, no randomness. Time and chance come in as
 //! arguments, so every rule is tested by calling it.
 
+pub mod account;
 pub mod event;
 pub mod filter;
 pub mod ids;
 pub mod index;
+mod json;
 pub mod limit;
 pub mod message_id;
 pub mod payload;
@@ -12,6 +14,8 @@ pub mod records;
 pub mod resource;
 pub mod retention;
 pub mod retry;
+mod schema;
+pub mod secret;
 pub mod signature;
 pub mod subscription;
 pub mod terms;

@@ -1,69 +1,91 @@
-//! The body that a subscriber is sent: the message as it came, with its own `Context` and only its records.
+//! The body that a subscriber is sent: a Redfish message with only its records and its own `Context`.
 //!
-//! Workers call it once for each delivery. Bytes are cut and spliced, never parsed and written again, so
-//! records and unknown members arrive exactly as the hardware wrote them, in its order.
+//! Workers call it once for each delivery. What conforms to DMTF's schema as it came is cut and spliced, never parsed
+//! and written again, so records arrive exactly as the hardware wrote them. The rest is mended, member by member.
 
-use std::ops::Range;
+mod compose;
+mod object;
+mod splice;
+mod together;
 
 use bytes::Bytes;
 
-use super::event::Message;
+pub use together::Together;
+
+use super::event::{Kind, Message};
+use super::ids::StreamId;
 use super::records::Records;
+use super::schema::{EVENT, METRIC_REPORT, Shape};
+use super::subscription::{PayloadFormat, Subscription};
 
-/// A range of the message and what takes its place.
-type Edit = (Range<usize>, Vec<u8>);
+/// A message is at most this long, DSP0266 "Eventing". One with a single record that is longer is sent all the same.
+pub const MAX_BYTES: usize = 1 << 20;
 
-/// The message for one subscription. With every record and no context of its own it is the message as
-/// received, shared and not copied. Otherwise `Events` holds the chosen records, `Events@odata.count` is
-/// corrected where it is present, and `Context` is replaced or, where absent, written first.
+/// What a message to one subscription says beside its records.
+#[derive(Debug, Clone, Copy)]
+pub struct Envelope<'a> {
+    /// The `Context` that the subscriber asked for; what came in its place where absent.
+    pub context: Option<&'a str>,
+    /// The event: the `Id` of a message that came without one.
+    pub event: StreamId,
+}
+
+/// The bodies of one delivery: what [`render`] makes, or the bytes as they were `received` where the subscription asks
+/// for those.
 #[must_use]
-pub fn render(message: &Message, records: &Records, context: Option<&str>) -> Bytes {
-    let layout = message.layout();
-    let mut edits: Vec<Edit> = Vec::new();
-    if !records.is_all() {
-        let chosen = records.iter().map(|index| message.record_bytes(index));
-        let chosen: Vec<&[u8]> = chosen.filter(|record| !record.is_empty()).collect();
-        if let Some(count) = &layout.count {
-            edits.push((count.clone(), chosen.len().to_string().into_bytes()));
-        }
-        if let Some(events) = &layout.events {
-            let array = [b"[", chosen.join(&b","[..]).as_slice(), b"]"].concat();
-            edits.push((events.clone(), array));
+pub fn bodies(
+    to: &Subscription,
+    message: &Message,
+    records: &Records,
+    event: StreamId,
+    received: &Bytes,
+) -> Vec<Bytes> {
+    match to.payload {
+        PayloadFormat::Raw => vec![received.clone()],
+        PayloadFormat::Event => {
+            let context = to.context.as_deref();
+            render(message, records, Envelope { context, event })
         }
     }
-    if let Some(context) = context {
-        let text = serde_json::Value::from(context).to_string();
-        edits.push(match &layout.context {
-            Some(range) => (range.clone(), text.into_bytes()),
-            None => {
-                let comma = if layout.is_empty { "" } else { "," };
-                (
-                    layout.start..layout.start,
-                    format!(r#""Context":{text}{comma}"#).into_bytes(),
-                )
-            }
-        });
-    }
-    splice(message.raw(), edits)
 }
 
-/// The bytes with each range replaced. Ranges don't overlap: they are members of one object.
-fn splice(raw: &Bytes, mut edits: Vec<Edit>) -> Bytes {
-    if edits.is_empty() {
-        return raw.clone();
+/// The messages for one subscription, nearly always one: those longer than [`MAX_BYTES`] are split at record
+/// boundaries. Each conforms to DMTF's JSON schema of Event 1.13 or MetricReport 1.5.
+///
+/// With every record, no context of its own and nothing to mend it is the message as received, shared and not copied.
+#[must_use]
+pub fn render(message: &Message, records: &Records, envelope: Envelope<'_>) -> Vec<Bytes> {
+    if conforms(message, records, envelope.context.is_some()) {
+        let body = splice::splice(message, records, envelope.context);
+        if body.len() <= MAX_BYTES {
+            return vec![body];
+        }
     }
-    edits.sort_unstable_by_key(|(range, _)| range.start);
-    let added: usize = edits.iter().map(|(_, text)| text.len()).sum();
-    let mut body = Vec::with_capacity(raw.len() + added);
-    let mut done = 0;
-    for (range, text) in edits {
-        body.extend_from_slice(raw.get(done..range.start).unwrap_or_default());
-        body.extend_from_slice(&text);
-        done = range.end;
-    }
-    body.extend_from_slice(raw.get(done..).unwrap_or_default());
-    body.into()
+    compose::compose(message, records, envelope)
 }
 
+/// Whether the message conforms with no change but to its records and its context.
+fn conforms(message: &Message, records: &Records, has_context: bool) -> bool {
+    let Some(declared) = message.declares() else {
+        return false;
+    };
+    let fits = |index: usize| {
+        let record = message.records().get(index);
+        record
+            .and_then(|record| record.needs())
+            .is_some_and(|needs| needs <= declared)
+    };
+    (!has_context || declared >= shape(message.kind()).context_since) && records.iter().all(fits)
+}
+
+fn shape(kind: Kind) -> &'static Shape {
+    match kind {
+        Kind::Event => &EVENT,
+        Kind::MetricReport => &METRIC_REPORT,
+    }
+}
+
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod tests;

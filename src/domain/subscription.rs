@@ -1,6 +1,5 @@
 //! A subscription: who wants which events, and where to. Stored as JSON in `holdfast:subscriptions`.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +8,8 @@ use url::Url;
 use super::filter::Filter;
 use super::ids::SubscriptionId;
 use super::retention::Retention;
+use super::secret::Locked;
+pub use super::secret::Secret;
 use super::units::Period;
 
 /// One subscriber's wish, a Redfish `EventDestination` (DSP0266, "Eventing").
@@ -172,29 +173,12 @@ pub struct PreviousSecret {
     pub until: u64,
 }
 
-/// A value that is stored and sent but never shown: `Debug` prints dots.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret value.
-    #[must_use]
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    /// The value itself, for the one place that sends or signs with it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("••••••")
-    }
+/// A secret of a subscription that can't be revealed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("its {what} can't be used: {why}")]
+pub struct LockedSecret {
+    what: String,
+    why: Locked,
 }
 
 impl Subscription {
@@ -245,10 +229,36 @@ impl Subscription {
         )
     }
 
-    /// The keys that sign at `now_secs`, seconds since the epoch: the present one, then the one before it.
-    pub fn signing_keys(&self, now_secs: u64) -> impl Iterator<Item = &Secret> {
-        let previous = self.previous_secret.as_ref().filter(|old| now_secs < old.until);
-        self.secret.iter().chain(previous.map(|old| &old.secret))
+    /// Every secret with the name of its field, which differs from that of every other.
+    pub fn secrets_mut(&mut self) -> impl Iterator<Item = (String, &mut Secret)> {
+        let headers = self.headers.iter_mut();
+        let headers = headers
+            .enumerate()
+            .map(|(at, (name, value))| (format!("header {at} {}", name.to_ascii_lowercase()), value));
+        let secret = self.secret.iter_mut().map(|secret| ("secret".to_owned(), secret));
+        let previous = self.previous_secret.iter_mut();
+        let previous = previous.map(|old| ("previous secret".to_owned(), &mut old.secret));
+        let keys = self.client_certificates.iter_mut();
+        let keys = keys.map(|of| (format!("client certificate {}", of.id), &mut of.key));
+        headers.chain(secret).chain(previous).chain(keys)
+    }
+
+    /// The first secret that can't be revealed, and why: nothing may be sent without it.
+    #[must_use]
+    pub fn locked(&self) -> Option<LockedSecret> {
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| ("header", name.as_str(), value));
+        let secret = self.secret.iter().map(|secret| ("signing secret", "", secret));
+        let previous = self.previous_secret.iter();
+        let previous = previous.map(|old| ("previous signing secret", "", &old.secret));
+        let keys = self.client_certificates.iter();
+        let keys = keys.map(|of| ("key of client certificate", of.id.as_str(), &of.key));
+        let mut all = headers.chain(secret).chain(previous).chain(keys);
+        all.find_map(|(kind, name, secret)| {
+            let why = secret.reveal().err()?;
+            let what = format!("{kind} {name}").trim_end().to_owned();
+            Some(LockedSecret { what, why })
+        })
     }
 
     /// Whether requests to both go the same way: to one place, with the same headers, keys, trust and deadline.

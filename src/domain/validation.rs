@@ -109,7 +109,9 @@ impl Subscription {
         check_retry(self.retry_policy, &self.retry, &mut problems);
         self.check_limits(&mut problems);
         self.check_tls(&mut problems);
-        if let Some(Err(error)) = self.secret.as_ref().map(|secret| Signer::new(secret.reveal())) {
+        // One that can't be opened was checked when it was given.
+        let secret = self.secret.as_ref().and_then(|secret| secret.reveal().ok());
+        if let Some(Err(error)) = secret.map(Signer::new) {
             problems.add("Secret", error.to_string());
         }
         if problems.0.is_empty() { Ok(()) } else { Err(problems.0) }
@@ -151,7 +153,7 @@ impl Subscription {
         let mut wrong = |text: String| problems.add("HttpHeaders", text);
         let mut total = 0;
         for (name, value) in &self.headers {
-            let value = value.reveal();
+            let value = value.reveal().unwrap_or_default();
             total += name.len() + value.len() + ": \r\n".len();
             if name.is_empty() || !name.bytes().all(is_token) {
                 wrong(format!(

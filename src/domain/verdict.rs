@@ -52,6 +52,15 @@ pub enum Judgement {
 }
 
 impl Answer {
+    /// Before anything was sent.
+    #[must_use]
+    pub fn nothing_sent() -> Self {
+        Self::None {
+            failure: Failure::Setup,
+            detail: "there was nothing to send".to_owned(),
+        }
+    }
+
     /// The judgement.
     #[must_use]
     pub fn judge(&self) -> Judgement {
@@ -97,6 +106,18 @@ impl Answer {
             Self::Status { retry_after, .. } => *retry_after,
             Self::None { .. } => None,
         }
+    }
+
+    /// Whether the request was made; one that was not, for a reason on this side, uses up no attempt of a retry policy.
+    #[must_use]
+    pub fn was_tried(&self) -> bool {
+        !matches!(
+            self,
+            Self::None {
+                failure: Failure::Setup,
+                ..
+            }
+        )
     }
 
     /// Whether the deadline passed: the in-flight limit is halved.

@@ -126,6 +126,8 @@ pub struct Failure {
     pub status: Option<u16>,
     /// Attempts that use a delivery up; 0 for ever.
     pub max_attempts: u32,
+    /// Whether the request was made at all; else no attempt is used up.
+    pub tried: bool,
     /// What went wrong, for the operator.
     pub error: String,
 }
@@ -282,7 +284,12 @@ impl Partition {
                 .map(|status| status.to_string())
                 .unwrap_or_default()
                 .into(),
-            failure.max_attempts.into(),
+            if failure.tried {
+                i64::from(failure.max_attempts)
+            } else {
+                -1
+            }
+            .into(),
             SUSPECT_AFTER.into(),
             failure.error.as_str().into(),
         ]);

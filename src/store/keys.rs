@@ -101,6 +101,12 @@ pub fn partitions(prefix: &str) -> String {
     format!("{prefix}:partitions")
 }
 
+/// A key of the Redfish service; they share a hash tag of their own.
+#[must_use]
+pub fn redfish(prefix: &str, name: &str) -> String {
+    format!("{prefix}:{{redfish}}:{name}")
+}
+
 /// The hash tag of a partition. Partition 0 is `0`. The others are chosen so that partitions, in whatever
 /// number, spread evenly over the 16,384 slots of a Cluster: the n-th lies near slot(0) + bit-reversed(n), the
 /// van der Corput sequence. On one server the tag is only a name.

@@ -3,7 +3,9 @@
 //! Everything about deliveries belongs to a [`Partition`]; the subscriptions and the number of partitions are
 //! the [`Store`]'s. Each move between the two paths is one Lua script (`lua/*.lua`).
 
+pub mod accounts;
 pub mod alarm;
+mod book;
 pub mod census;
 pub mod circuits;
 pub mod connect;
@@ -24,9 +26,13 @@ pub mod permissions;
 pub mod probe;
 pub mod recent;
 pub mod registry;
+pub mod reseal;
 pub mod retention;
 mod scripts;
+pub mod seal;
 mod search;
+pub mod sessions;
+pub mod settings;
 pub mod settle;
 pub mod sources;
 mod target;
@@ -40,6 +46,7 @@ use self::connect::Connection;
 pub use self::error::StoreError;
 pub use self::partition::Partition;
 use self::partition::measured;
+use self::seal::Sealer;
 
 /// The deployment's data in Redis.
 #[derive(Debug)]
@@ -47,6 +54,7 @@ pub struct Store {
     connection: Connection,
     prefix: String,
     partitions: Vec<Arc<Partition>>,
+    sealer: Arc<Sealer>,
 }
 
 impl Store {
@@ -80,7 +88,21 @@ impl Store {
             connection,
             prefix: prefix.to_owned(),
             partitions,
+            sealer: Arc::default(),
         })
+    }
+
+    /// The same store with secrets sealed; until then they are kept as they are.
+    #[must_use]
+    pub fn sealed_by(mut self, sealer: Sealer) -> Self {
+        self.sealer = Arc::new(sealer);
+        self
+    }
+
+    /// Seals what is secret.
+    #[must_use]
+    pub fn sealer(&self) -> &Arc<Sealer> {
+        &self.sealer
     }
 
     /// All partitions.

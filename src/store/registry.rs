@@ -78,7 +78,10 @@ impl Store {
         };
         for (id, json) in fields {
             match serde_json::from_str::<Subscription>(&json) {
-                Ok(subscription) => registry.subscriptions.push(Arc::new(subscription)),
+                Ok(mut subscription) => {
+                    self.sealer.open_all(&mut subscription);
+                    registry.subscriptions.push(Arc::new(subscription));
+                }
                 Err(error) => registry.unreadable.push((id, error.to_string())),
             }
         }
@@ -93,7 +96,7 @@ impl Store {
     pub async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, StoreError> {
         let client = self.connection.client();
         let json: Option<String> = measured("HGET", client.hget(self.registry_key(), id.as_str())).await?;
-        json.map(|json| read(id, &json)).transpose()
+        json.map(|json| self.read(id, &json)).transpose()
     }
 
     /// Stores a new subscription.
@@ -190,7 +193,7 @@ impl Store {
     }
 
     /// Reads, edits and writes one subscription, again when somebody else wrote in between.
-    async fn change(
+    pub(super) async fn change(
         &self,
         id: &SubscriptionId,
         edit: impl Fn(Option<Subscription>) -> Result<Option<Subscription>, StoreError>,
@@ -201,13 +204,13 @@ impl Store {
             let (version, json): (Option<u64>, Option<String>) =
                 measured("HMGET", client.hmget(&key, vec![VERSION_FIELD, id.as_str()])).await?;
             let version = version.unwrap_or(0);
-            let known = json.map(|json| read(id, &json)).transpose()?;
+            let known = json.map(|json| self.read(id, &json)).transpose()?;
             let changed = edit(known)?.map(|mut subscription| {
                 subscription.version = version + 1;
                 subscription
             });
             let json = match &changed {
-                Some(subscription) => serde_json::to_string(subscription)
+                Some(subscription) => serde_json::to_string(&self.sealer.seal_all(subscription)?)
                     .map_err(|error| StoreError::answer("a subscription that can be written", &error))?,
                 None => String::new(),
             };
@@ -227,7 +230,13 @@ impl Store {
         }
     }
 
-    fn registry_key(&self) -> String {
+    fn read(&self, id: &SubscriptionId, json: &str) -> Result<Subscription, StoreError> {
+        let mut subscription = read(id, json)?;
+        self.sealer.open_all(&mut subscription);
+        Ok(subscription)
+    }
+
+    pub(super) fn registry_key(&self) -> String {
         keys::subscriptions(&self.prefix)
     }
 }

@@ -27,5 +27,29 @@ scripts!(
     trim, wake,
 );
 
-/// The registry's script: its key is not a partition's, so it has no prelude.
-pub(super) static REGISTER: LazyLock<Script> = LazyLock::new(|| Script::from_lua(include_str!("lua/register.lua")));
+macro_rules! bare {
+    ($($(#[$about:meta])* $name:ident = $file:literal;)+) => {
+        $(
+            $(#[$about])*
+            pub(super) static $name: LazyLock<Script> = LazyLock::new(|| Script::from_lua(include_str!($file)));
+        )+
+    };
+}
+
+// Their keys are not a partition's, so they have no prelude.
+bare!(
+    /// The registry's script, and that of every hash with a version.
+    REGISTER = "lua/register.lua";
+    /// Looks up who logs in.
+    LOGIN = "lua/login.lua";
+    /// Counts a wrong password.
+    LOGIN_FAILED = "lua/login_failed.lua";
+    /// Stores a new session.
+    SESSION_OPEN = "lua/session_open.lua";
+    /// Looks up a session.
+    SESSION_USE = "lua/session_use.lua";
+    /// Ends a session.
+    SESSION_CLOSE = "lua/session_close.lua";
+    /// All sessions.
+    SESSION_LIST = "lua/session_list.lua";
+);

@@ -27,6 +27,8 @@ pub enum Verdict {
     Delivered,
     /// The subscriber can't be reached, or says that it can't serve now.
     Unavailable,
+    /// As unavailable, but for a reason on this side: no attempt was made, so none is used up.
+    NotTried,
     /// The subscription is behind or suspended: never sent, parked to keep order.
     Behind,
     /// No slot was free in time.
@@ -256,6 +258,7 @@ pub(super) fn letter(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Delivered => "D",
         Verdict::Unavailable => "U",
+        Verdict::NotTried => "N",
         Verdict::Behind => "B",
         Verdict::WaitedTooLong => "W",
         Verdict::Refused => "R",
@@ -265,8 +268,16 @@ pub(super) fn letter(verdict: Verdict) -> &'static str {
 
 /// The verdict that a letter stands for.
 pub(super) fn verdict(text: &str) -> Option<Verdict> {
-    use Verdict::{Behind, Delivered, GivenUp, Refused, Unavailable, WaitedTooLong};
-    let all = [Delivered, Unavailable, Behind, WaitedTooLong, Refused, GivenUp];
+    use Verdict::{Behind, Delivered, GivenUp, NotTried, Refused, Unavailable, WaitedTooLong};
+    let all = [
+        Delivered,
+        Unavailable,
+        NotTried,
+        Behind,
+        WaitedTooLong,
+        Refused,
+        GivenUp,
+    ];
     all.into_iter().find(|verdict| letter(*verdict) == text)
 }
 

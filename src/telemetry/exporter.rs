@@ -10,7 +10,7 @@ use metrics::{Unit, set_global_recorder, with_local_recorder};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use metrics_util::MetricKindMask;
 
-use super::catalogue::{CATALOGUE, Kind, SUBSCRIPTION_ATTEMPTS};
+use super::catalogue::{CATALOGUE, Kind, PER_SUBSCRIPTION};
 use super::metrics::{prepare, set_own_gauges};
 use crate::config::Admin;
 
@@ -94,7 +94,7 @@ fn describe(per_subscription: &PrometheusRecorder) {
     for (name, kind, unit, meaning) in CATALOGUE {
         let unit: Unit = *unit;
         match kind {
-            Kind::Counter if *name == SUBSCRIPTION_ATTEMPTS => with_local_recorder(per_subscription, || {
+            Kind::Counter if PER_SUBSCRIPTION.contains(name) => with_local_recorder(per_subscription, || {
                 metrics::describe_counter!(*name, unit, *meaning);
             }),
             Kind::Counter => metrics::describe_counter!(*name, unit, *meaning),
@@ -151,7 +151,8 @@ mod tests {
             min_replicas: 1,
         });
         let tally = Tally::default();
-        tally.begin().ended(Outcome::Unavailable);
+        tally.begin().ended(Outcome::Unavailable, 1);
+        tally.begin().ended(Outcome::Delivered, 5);
         let _under_way = tally.begin();
         let standing = Standing {
             parked: 7,
@@ -191,7 +192,9 @@ mod tests {
             "holdfast_next_attempt_seconds{subscription=\"s1\"} 0.5",
             "holdfast_subscription_in_flight{subscription=\"s1\"} 1",
             "holdfast_subscription_attempts_total{subscription=\"s1\",outcome=\"unavailable\"} 1",
-            "holdfast_subscription_attempts_total{subscription=\"s1\",outcome=\"delivered\"} 0",
+            "holdfast_subscription_attempts_total{subscription=\"s1\",outcome=\"delivered\"} 1",
+            "holdfast_subscription_attempts_total{subscription=\"s1\",outcome=\"refused\"} 0",
+            "holdfast_subscription_deliveries_total{subscription=\"s1\"} 5",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
@@ -220,7 +223,7 @@ mod tests {
         let handle = recorder.handle();
         let counted = |subscription: &str, n| {
             let attempts = ::metrics::Key::from_parts(
-                SUBSCRIPTION_ATTEMPTS,
+                PER_SUBSCRIPTION[0],
                 vec![::metrics::Label::new("subscription", subscription.to_owned())],
             );
             let metadata = ::metrics::Metadata::new("", ::metrics::Level::INFO, None);

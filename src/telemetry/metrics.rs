@@ -20,7 +20,7 @@ use super::tally::Traffic;
 static HANDLES: OnceLock<Handles> = OnceLock::new();
 static SENDING: AtomicI64 = AtomicI64::new(0);
 /// Forgets counters that are no longer counted on, which the recorder of all others never does.
-static PER_SUBSCRIPTION: OnceLock<PrometheusRecorder> = OnceLock::new();
+static OF_SUBSCRIPTIONS: OnceLock<PrometheusRecorder> = OnceLock::new();
 
 /// Counters and histograms whose labels are known; made once the recorder is in place, so that each counter
 /// is there as 0 before its first increment and rates miss nothing.
@@ -46,7 +46,7 @@ struct Handles {
 
 /// Looks the handles up; once, after the recorder was set. Counters of subscriptions go to one of their own.
 pub(super) fn prepare(per_subscription: PrometheusRecorder) {
-    PER_SUBSCRIPTION.get_or_init(|| per_subscription);
+    OF_SUBSCRIPTIONS.get_or_init(|| per_subscription);
     HANDLES.get_or_init(|| Handles {
         accepted: counter!(EVENTS_ACCEPTED),
         settled: counter!(EVENTS_SETTLED),
@@ -281,7 +281,7 @@ pub(super) fn set_subscription(label: &str, standing: &Standing) {
     gauge!(FAILED_PROBES, "subscription" => label.clone()).set(f64::from(standing.failed_probes));
     gauge!(NEXT_ATTEMPT, "subscription" => label.clone()).set(standing.next_attempt.unwrap_or_default());
     gauge!(SUBSCRIPTION_IN_FLIGHT, "subscription" => label.clone()).set(precise(standing.traffic.in_flight));
-    if let Some(recorder) = PER_SUBSCRIPTION.get() {
+    if let Some(recorder) = OF_SUBSCRIPTIONS.get() {
         with_local_recorder(recorder, || count_requests(&label, &standing.traffic));
     }
 }
@@ -292,6 +292,7 @@ fn count_requests(label: &str, traffic: &Traffic) {
         counter!(SUBSCRIPTION_ATTEMPTS, "subscription" => label.to_owned(), "outcome" => outcome.as_str())
             .increment(requests);
     }
+    counter!(SUBSCRIPTION_DELIVERIES, "subscription" => label.to_owned()).increment(traffic.delivered);
 }
 
 /// Refreshes the gauges that this process owns, so that they never idle away.

@@ -162,14 +162,14 @@ mod tests {
     #[test]
     fn those_that_share_a_label_show_the_worst_probe_the_next_attempt_and_all_requests() {
         let tally = Tally::default();
-        tally.begin().ended(Outcome::Unavailable);
+        tally.begin().ended(Outcome::Unavailable, 1);
         let one = Standing {
             failed_probes: 3,
             next_attempt: Some(Duration::from_secs(60)),
             traffic: tally.take(),
             ..standing(1, 1, CircuitState::Open)
         };
-        tally.begin().ended(Outcome::Unavailable);
+        tally.begin().ended(Outcome::Unavailable, 1);
         let two = Standing {
             failed_probes: 1,
             next_attempt: Some(Duration::from_secs(5)),

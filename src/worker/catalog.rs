@@ -1,7 +1,7 @@
 //! The subscriptions as this pod knows them: the index for matching, and each subscriber's slots.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::config::Delivery;
 use crate::domain::ids::SubscriptionId;
@@ -10,6 +10,7 @@ use crate::domain::subscription::Subscription;
 use crate::store::registry::Registry;
 use crate::telemetry::tally::Tally;
 
+use super::envelope::Envelope;
 use super::slots::SubscriberSlots;
 
 /// All subscriptions at one version.
@@ -33,6 +34,8 @@ pub struct Subscriber {
     pub tally: Arc<Tally>,
     /// Requests at once from one pod.
     pub max_in_flight: u32,
+    /// Made with the first request: most of ten thousand subscriptions need none between two changes.
+    envelope: OnceLock<Result<Envelope, String>>,
 }
 
 impl Subscriber {
@@ -52,7 +55,16 @@ impl Subscriber {
             slots,
             tally: known.map(|known| Arc::clone(&known.tally)).unwrap_or_default(),
             max_in_flight,
+            envelope: OnceLock::new(),
         }
+    }
+
+    /// What its requests have in common; else why none can be made.
+    ///
+    /// # Errors
+    /// As [`Envelope::new`].
+    pub fn envelope(&self) -> Result<&Envelope, &String> {
+        self.envelope.get_or_init(|| Envelope::new(&self.subscription)).as_ref()
     }
 }
 

@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
-use super::attempt::attempt;
+use super::attempt::{Load, attempt};
 use super::behind::Failing;
 use super::catalog::Subscriber;
 use super::ends;
@@ -74,24 +75,42 @@ async fn deliver_all(lane: &Arc<Lane>, mut settlement: Settlement, guard: Guard)
         lane.pod.unwanted.note(lane, &catalog, &message, &settlement);
     }
 
-    let id = settlement.id;
-    let mut deliveries: FuturesUnordered<_> = matches
+    let (id, frame) = (settlement.id, Arc::clone(&settlement.frame));
+    let wanted: Vec<_> = matches
         .iter()
-        .filter_map(|found| Some((found, catalog.get(&found.subscription.id)?)))
-        .map(|(found, subscriber)| deliver(lane, (id, &guard), &message, found, subscriber))
+        .filter_map(|found| Some((found, catalog.get(&found.subscription.id)?.as_ref())))
         .collect();
-    let mut failing = Vec::new();
-    while let Some(delivered) = deliveries.next().await {
-        let Some((outcome, mark)) = delivered else { return };
-        settlement.outcomes.push(outcome);
-        failing.extend(mark);
-    }
-    drop(deliveries);
+    let one = |(found, subscriber)| deliver(lane, (id, &guard), (&message, &frame.event), found, subscriber);
+    let Some(delivered) = together(wanted, one).await else {
+        return;
+    };
+    let (outcomes, failing): (_, Vec<_>) = delivered.into_iter().unzip();
+    settlement.outcomes = outcomes;
     lane.settle(Finished {
         settlement,
-        failing,
+        failing: failing.into_iter().flatten().collect(),
         guard,
     });
+}
+
+/// Makes a delivery of each and awaits all at once, none any longer when one answers `None`. One alone, the most
+/// frequent case, needs nothing that tells several apart.
+async fn together<W, T, F>(wanted: Vec<W>, deliver: impl Fn(W) -> F) -> Option<Vec<T>>
+where
+    F: Future<Output = Option<T>>,
+{
+    let mut done = Vec::with_capacity(wanted.len());
+    if wanted.len() == 1 {
+        for one in wanted {
+            done.push(Box::pin(deliver(one)).await?);
+        }
+        return Some(done);
+    }
+    let mut deliveries: FuturesUnordered<_> = wanted.into_iter().map(deliver).collect();
+    while let Some(delivered) = deliveries.next().await {
+        done.push(delivered?);
+    }
+    Some(done)
 }
 
 /// One delivery, with a mark while its failure is not settled; `None` when the event is no longer ours, so that
@@ -99,7 +118,7 @@ async fn deliver_all(lane: &Arc<Lane>, mut settlement: Settlement, guard: Guard)
 async fn deliver(
     lane: &Lane,
     (event, guard): (StreamId, &Guard),
-    message: &Message,
+    (message, received): (&Message, &Bytes),
     found: &Match,
     subscriber: &Subscriber,
 ) -> Option<(Outcome, Option<Failing>)> {
@@ -113,10 +132,11 @@ async fn deliver(
     let Some(mut slot) = subscriber.slots.take(guard.room(), patience, &lane.commons()).await else {
         return Some((unsent(id, Verdict::WaitedTooLong), None));
     };
-    let body = payload::render(message, &found.records, subscription.context.as_deref());
-    slot.carries(body.len());
+    let bodies = payload::bodies(subscription, message, &found.records, event, received);
+    let bytes = bodies.iter().map(Bytes::len).sum();
+    slot.carries(bytes);
     let left = patience.saturating_sub(started.elapsed());
-    let Some(_share) = lane.pod.slots.take(body.len(), slot.is_first(), left).await else {
+    let Some(_share) = lane.pod.slots.take(bytes, slot.is_first(), left).await else {
         return Some((unsent(id, Verdict::WaitedTooLong), None));
     };
     if lane.behind.contains(id) {
@@ -130,12 +150,14 @@ async fn deliver(
         partition: lane.partition.index,
         event,
     };
-    let answer = attempt(lane, subscriber, &delivery, 1, body, Path::Direct).await;
+    let load = Load::of_one(&delivery, 1, bodies);
+    let answer = attempt(lane, subscriber, &load, Path::Direct).await;
     let outcome = judged(lane, subscriber, &answer);
-    let mark = (outcome.verdict == Verdict::Unavailable).then(|| lane.behind.failing(id));
+    let unavailable = matches!(outcome.verdict, Verdict::Unavailable | Verdict::NotTried);
+    let mark = unavailable.then(|| lane.behind.failing(id));
     if answer.judge() == Judgement::Gone {
         Box::pin(ends::gone(lane, subscription)).await;
-    } else if mark.is_some() {
+    } else if outcome.verdict == Verdict::Unavailable {
         Box::pin(ends::after_attempts(lane, subscription, 1)).await;
     }
     Some((outcome, mark))
@@ -147,6 +169,7 @@ fn judged(lane: &Lane, subscriber: &Subscriber, answer: &Answer) -> Outcome {
     let verdict = match answer.judge() {
         Judgement::Delivered => Verdict::Delivered,
         Judgement::Refused => Verdict::Refused,
+        Judgement::Unavailable if !answer.was_tried() => Verdict::NotTried,
         Judgement::Unavailable if policy.attempts_of_a_delivery() == 1 => Verdict::GivenUp,
         Judgement::Unavailable => Verdict::Unavailable,
         // It has just been suspended: kept, never tried.

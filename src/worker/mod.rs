@@ -10,6 +10,7 @@ pub mod commons;
 mod direct;
 mod drain;
 mod ends;
+pub mod envelope;
 pub mod heartbeat;
 pub mod in_flight;
 pub mod lane;
@@ -96,6 +97,27 @@ impl Worker {
         }
         info!(worker = pod.name, partitions = worker.lanes.len(), "worker started");
         Ok(worker)
+    }
+
+    /// Knows the subscriptions and works on nothing: what a process that only takes events in needs of a worker.
+    /// Groups are made here too, for it may be the first process of a deployment.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or refuses.
+    pub async fn watch(pod: Arc<Pod>) -> Result<Self, StoreError> {
+        for partition in pod.store.partitions() {
+            partition.ensure_groups().await?;
+        }
+        registry::step(&pod).await?;
+        let mut support = JoinSet::new();
+        support.spawn(registry::run(Arc::clone(&pod)));
+        Ok(Self {
+            pod,
+            lanes: Vec::new(),
+            intake: JoinSet::new(),
+            support,
+            heartbeats: JoinSet::new(),
+        })
     }
 
     /// Its lanes, for tests that take single steps.

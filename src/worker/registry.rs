@@ -46,6 +46,14 @@ async fn load(pod: &Pod, before: &Catalog) -> Result<(), StoreError> {
             reason, "a stored subscription can't be read; it gets no events until it is mended"
         );
     }
+    for subscription in &registry.subscriptions {
+        if let Some(locked) = subscription.locked() {
+            warn!(
+                subscription = %subscription.id,
+                reason = %locked, "nothing can be sent to it; its deliveries are parked until that is mended"
+            );
+        }
+    }
     let catalog = Catalog::build(&registry, &pod.config.delivery, before);
     info!(
         version = registry.version,

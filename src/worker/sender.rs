@@ -1,4 +1,4 @@
-//! One POST to a subscriber: headers, signature, one deadline over everything, and what the answer means.
+//! One POST to a subscriber: one deadline over everything, and what the answer means.
 //!
 //! No redirect is followed and no proxy of the environment is used. Clients are shared by all subscribers
 //! with the same TLS settings, since each costs memory and time to build.
@@ -9,13 +9,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client};
 
+use super::catalog::Subscriber;
+use super::envelope::Envelope;
 use crate::config::Delivery;
-use crate::domain::ids::DeliveryId;
-use crate::domain::signature::{SecretError, Signer};
 use crate::domain::subscription::Subscription;
 use crate::domain::verdict::{Answer, Failure};
 
@@ -27,6 +27,19 @@ const ANSWER_LIMIT: usize = 64 * 1024;
 pub struct Sender {
     settings: Delivery,
     clients: Mutex<HashMap<Tls, Client>>,
+}
+
+/// One message to a subscriber.
+#[derive(Debug, Clone)]
+pub struct Parcel {
+    /// Its `webhook-id`: the same whenever the same is sent again.
+    pub id: String,
+    /// 1 for the first time.
+    pub attempt: u32,
+    /// How many events travel in it.
+    pub events: usize,
+    /// What is sent.
+    pub body: Bytes,
 }
 
 /// What came of one request.
@@ -57,19 +70,32 @@ impl Sender {
         }
     }
 
-    /// Sends one delivery and waits for its whole answer, within the subscription's deadline.
-    pub async fn send(&self, to: &Subscription, delivery: &DeliveryId, attempt: u32, body: Bytes) -> Answer {
-        self.exchange(to, &delivery.to_string(), attempt, body, 0).await.answer
+    /// Sends one message and waits for its whole answer, within the subscription's deadline.
+    pub async fn send(&self, to: &Subscriber, parcel: &Parcel) -> Answer {
+        self.exchange(&to.subscription, to.envelope(), parcel, 0).await.answer
     }
 
-    /// The same under any id, keeping the beginning of what the subscriber says: at most `keep` bytes.
-    pub async fn exchange(&self, to: &Subscription, id: &str, attempt: u32, body: Bytes, keep: usize) -> Reply {
+    /// The same, keeping the beginning of what the subscriber says: at most `keep` bytes.
+    pub async fn exchange(
+        &self,
+        to: &Subscription,
+        envelope: Result<&Envelope, &String>,
+        parcel: &Parcel,
+        keep: usize,
+    ) -> Reply {
         let deadline = self.deadline(to);
         let mut excerpt = Vec::new();
         let exchange = async {
+            let envelope = envelope.map_err(|reason| setup(reason.clone()))?;
             let client = self.client(to).await?;
-            let headers = headers(to, id, attempt, &body).map_err(setup)?;
-            let request = client.post(to.destination.clone()).headers(headers).body(body);
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let headers = envelope
+                .headers(parcel, now.unwrap_or_default().as_secs())
+                .map_err(setup)?;
+            let request = client
+                .post(to.destination.clone())
+                .headers(headers)
+                .body(parcel.body.clone());
             let response = request.send().await.map_err(|error| failure(&error))?;
             let answer = Answer::Status {
                 code: response.status().as_u16(),
@@ -147,47 +173,6 @@ impl Sender {
     }
 }
 
-/// Our headers win over the subscription's own: they are what the receiver relies on.
-fn headers(to: &Subscription, id: &str, attempt: u32, body: &Bytes) -> Result<HeaderMap, String> {
-    let mut headers = HeaderMap::with_capacity(6 + to.headers.len());
-    for (name, value) in &to.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no header name"))?;
-        let mut value = HeaderValue::from_str(value.reveal())
-            .map_err(|_| format!("the value of header {name} has a character that headers can't carry"))?;
-        value.set_sensitive(true);
-        headers.append(name, value);
-    }
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
-    if let Some(signature) = signature(to, id, now, body)? {
-        headers.insert(
-            "webhook-signature",
-            HeaderValue::from_str(&signature).map_err(|error| error.to_string())?,
-        );
-    }
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(
-        "webhook-id",
-        HeaderValue::from_str(id).map_err(|error| error.to_string())?,
-    );
-    headers.insert("webhook-timestamp", HeaderValue::from(now));
-    headers.insert("holdfast-attempt", HeaderValue::from(attempt));
-    Ok(headers)
-}
-
-/// The signature with the subscription's key and, after a rotation, also with the key before it for as long as
-/// receivers were given to change over: Standard Webhooks separates several with a space.
-fn signature(to: &Subscription, id: &str, now: u64, body: &Bytes) -> Result<Option<String>, String> {
-    let keys = to.signing_keys(now);
-    let signed: Result<Vec<String>, _> = keys
-        .map(|key| Ok(Signer::new(key.reveal())?.sign(id, now, body)))
-        .collect();
-    let signed = signed.map_err(|error: SecretError| error.to_string())?;
-    Ok((!signed.is_empty()).then(|| signed.join(" ")))
-}
-
 /// Reads the rest of an answer, up to a limit, and keeps its first bytes. One that breaks off was not given: better
 /// sent twice than lost.
 async fn read_to_end(mut response: reqwest::Response, keep: usize, kept: &mut Vec<u8>) -> Result<(), Answer> {
@@ -263,6 +248,7 @@ fn chain(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reqwest::header::HeaderValue;
 
     #[test]
     fn retry_after_is_read_in_both_forms() {

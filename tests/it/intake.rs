@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use holdfast::api::{self, Api, ApiError, admin, memory_guard::MemoryGuard};
+use holdfast::api::{self, Api, admin, memory_guard::MemoryGuard};
 use holdfast::config::Config;
 use holdfast::domain::units::Period;
+use holdfast::listener::ListenError;
 use holdfast::store::Store;
 use holdfast::store::connect::{Connection, FirstConnect};
 use reqwest::{Client, Response, StatusCode};
@@ -53,7 +54,7 @@ async fn serve(config: &Config, redis: &TestRedis) -> Api {
 }
 
 fn events(api: &Api, source: &str) -> String {
-    format!("http://{}/events/{source}", api.intake_addr)
+    format!("http://{}/events/{source}", api.intake_addr.unwrap())
 }
 
 async fn post(api: &Api, body: impl Into<reqwest::Body>) -> Response {
@@ -102,7 +103,7 @@ async fn an_accepted_event_is_answered_as_controllers_want_it() {
         "POST /events/bmc-7:1@dc HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{EVENT}",
         EVENT.len()
     );
-    let answer = raw(api.intake_addr, request.as_bytes()).await;
+    let answer = raw(api.intake_addr.unwrap(), request.as_bytes()).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let head = head.to_ascii_lowercase();
     assert!(head.starts_with("http/1.1 200 ok\r\n"), "{head}");
@@ -151,7 +152,11 @@ async fn whatever_controllers_send_is_kept_byte_by_byte() {
         request.extend_from_slice(b"\r\n");
     }
     request.extend_from_slice(b"0\r\n\r\n");
-    assert!(raw(api.intake_addr, &request).await.starts_with("HTTP/1.1 200"));
+    assert!(
+        raw(api.intake_addr.unwrap(), &request)
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
     let entry = redis.cli(&["XREVRANGE", STREAM, "+", "-", "COUNT", "1"]);
     assert!(entry.contains(&format!("\nevent\n{EVENT}\nsource\nc\n")));
     assert_eq!(length(&redis), 5);
@@ -217,7 +222,7 @@ async fn hostile_payloads_get_a_clear_refusal_and_disturb_nothing() {
         chunked.extend_from_slice(format!("10000\r\n{}\r\n", " ".repeat(64 << 10)).as_bytes());
     }
     chunked.extend_from_slice(b"0\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    let answers = raw(api.intake_addr, &chunked).await;
+    let answers = raw(api.intake_addr.unwrap(), &chunked).await;
     assert!(answers.starts_with("HTTP/1.1 413"), "{answers}");
     assert!(
         answers.contains("HTTP/1.1 404"),
@@ -236,7 +241,7 @@ async fn paths_methods_and_sources_that_are_not_ours() {
         assert_eq!(refusal(answer).await.0, 400, "{source}");
     }
     for path in ["/", "/events", "/events/", "/events/a/b", "/metrics"] {
-        let url = format!("http://{}{path}", api.intake_addr);
+        let url = format!("http://{}{path}", api.intake_addr.unwrap());
         let answer = client.post(url).body("{}").send().await.unwrap();
         assert_eq!(refusal(answer).await.0, 404, "{path}");
     }
@@ -430,18 +435,18 @@ async fn slow_and_idle_clients_are_cut_off() {
     // An unfinished head, and nothing at all.
     for head in ["POST /events/a HTTP/1.1\r\nHost: ", ""] {
         let started = Instant::now();
-        raw(api.intake_addr, head.as_bytes()).await;
+        raw(api.intake_addr.unwrap(), head.as_bytes()).await;
         assert!(started.elapsed() >= Duration::from_millis(250), "{head:?}");
     }
     // An unfinished body.
     let answer = raw(
-        api.intake_addr,
+        api.intake_addr.unwrap(),
         b"POST /events/a HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{\"Ev",
     )
     .await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     // A connection that idles after its answer.
-    let mut socket = TcpStream::connect(api.intake_addr).await.unwrap();
+    let mut socket = TcpStream::connect(api.intake_addr.unwrap()).await.unwrap();
     socket
         .write_all(b"POST /events/a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
         .await
@@ -454,7 +459,7 @@ async fn slow_and_idle_clients_are_cut_off() {
 async fn the_client_may_close_its_side_after_the_request() {
     let redis = TestRedis::start();
     let api = serve(&config(), &redis).await;
-    let mut socket = TcpStream::connect(api.intake_addr).await.unwrap();
+    let mut socket = TcpStream::connect(api.intake_addr.unwrap()).await.unwrap();
     socket
         .write_all(b"POST /events/a HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}")
         .await
@@ -469,12 +474,12 @@ async fn a_taken_port_is_named_with_its_variable() {
     let redis = TestRedis::start();
     let running = serve(&config(), &redis).await;
     let mut taken = config();
-    taken.intake.listen = running.intake_addr;
+    taken.intake.listen = running.intake_addr.unwrap();
     let admin = admin::start(&taken.admin, metrics()).await.unwrap();
     let store = store(&taken, &redis.url()).await;
     let error = api::start(&taken, store, admin, || Duration::ZERO).await.unwrap_err();
-    let ApiError::Listen { addr, .. } = &error;
-    assert_eq!(*addr, running.intake_addr);
+    let ListenError { addr, .. } = &error;
+    assert_eq!(*addr, running.intake_addr.unwrap());
     assert!(error.to_string().contains("HOLDFAST_INTAKE__LISTEN"), "{error}");
     taken.admin.listen = running.admin_addr;
     let error = admin::start(&taken.admin, metrics()).await.unwrap_err();
@@ -485,7 +490,7 @@ async fn a_taken_port_is_named_with_its_variable() {
 async fn stopping_finishes_what_is_being_answered() {
     let redis = TestRedis::start();
     let api = serve(&config(), &redis).await;
-    let addr = api.intake_addr;
+    let addr = api.intake_addr.unwrap();
     let mut idle = TcpStream::connect(addr).await.unwrap();
     let idle_request = b"POST /events/idle HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
     idle.write_all(idle_request).await.unwrap();
@@ -519,7 +524,7 @@ async fn stopping_finishes_what_is_being_answered() {
 async fn stopping_does_not_wait_beyond_its_deadline() {
     let redis = TestRedis::start();
     let api = serve(&config(), &redis).await;
-    let mut slow = TcpStream::connect(api.intake_addr).await.unwrap();
+    let mut slow = TcpStream::connect(api.intake_addr.unwrap()).await.unwrap();
     slow.write_all(b"POST /events/a HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
         .await
         .unwrap();

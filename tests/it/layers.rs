@@ -1,6 +1,6 @@
 //! The layers of the crate: which module may use which other, and which crates.
 //!
-//! `domain` is pure; only `store` knows Redis; `worker` and `api` never meet; `app` wires them; `cli` is on top.
+//! `domain` is pure; only `store` knows Redis; `worker`, `api` and `redfish` never meet; `app` wires them; `cli` is on top.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,25 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["domain", "config", "telemetry"]),
     ("report", &["domain", "store"]),
     ("worker", &["domain", "config", "telemetry", "store"]),
-    ("api", &["domain", "config", "telemetry", "store", "report"]),
+    ("listener", &["domain", "config", "telemetry"]),
+    ("api", &["domain", "config", "telemetry", "store", "report", "listener"]),
+    (
+        "redfish",
+        &["domain", "config", "telemetry", "store", "report", "listener"],
+    ),
     (
         "app",
-        &["domain", "config", "telemetry", "store", "report", "worker", "api"],
+        &[
+            "domain",
+            "config",
+            "telemetry",
+            "store",
+            "report",
+            "worker",
+            "listener",
+            "api",
+            "redfish",
+        ],
     ),
     (
         "cli",
@@ -27,7 +42,9 @@ const LAYERS: &[(&str, &[&str])] = &[
             "store",
             "report",
             "worker",
+            "listener",
             "api",
+            "redfish",
             "app",
         ],
     ),
@@ -236,6 +253,10 @@ fn breaches_are_found_however_they_are_written() {
         ("worker", "use crate::api::intake;"),
         ("worker", "let c = '\"'; use crate::api::intake;"),
         ("api", "use crate::worker::send as post;"),
+        ("api", "use crate::redfish::router;"),
+        ("redfish", "use crate::api::intake;"),
+        ("redfish", "use crate::worker::send;"),
+        ("listener", "use crate::store::Store;"),
         ("api", "let x = ::fred::types::Value::Null;"),
         ("app", "use holdfast::cli::demo;"),
         ("telemetry", "use crate::store;"),

@@ -14,6 +14,7 @@ pub(crate) struct Holdfast {
     scratch: TempDir,
     intake: u16,
     admin: u16,
+    redfish: u16,
 }
 
 impl Holdfast {
@@ -25,7 +26,7 @@ impl Holdfast {
     /// The same by way of a program that becomes it, such as `ip netns exec NAME`.
     pub(crate) fn start_by(launcher: &[&str], arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let scratch = tempfile::tempdir().unwrap();
-        let [intake, admin] = free_ports();
+        let [intake, admin, redfish] = free_ports();
         let log = File::create(scratch.path().join("stderr")).unwrap();
         let out = File::create(scratch.path().join("stdout")).unwrap();
         let inherited = std::env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("HOLDFAST_"));
@@ -36,6 +37,7 @@ impl Holdfast {
             .envs(inherited)
             .env("HOLDFAST_INTAKE__LISTEN", format!("127.0.0.1:{intake}"))
             .env("HOLDFAST_ADMIN__LISTEN", format!("127.0.0.1:{admin}"))
+            .env("HOLDFAST_REDFISH__LISTEN", format!("127.0.0.1:{redfish}"))
             .env("HOLDFAST_EMBEDDED__DATA_DIR", scratch.path().join("data"))
             .envs(environment.iter().copied())
             .current_dir(scratch.path())
@@ -49,6 +51,7 @@ impl Holdfast {
             scratch,
             intake,
             admin,
+            redfish,
         }
     }
 
@@ -64,6 +67,16 @@ impl Holdfast {
     /// A URL on the metrics and health listener.
     pub(crate) fn admin(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.admin)
+    }
+
+    /// A URL on the Redfish listener.
+    pub(crate) fn redfish(&self, path: &str) -> String {
+        format!("https://127.0.0.1:{}{path}", self.redfish)
+    }
+
+    /// What it has written to standard output so far.
+    pub(crate) fn stdout(&self) -> String {
+        std::fs::read_to_string(self.scratch.path().join("stdout")).unwrap_or_default()
     }
 
     /// What it has written to standard error so far.

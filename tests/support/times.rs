@@ -7,9 +7,10 @@ use std::time::Duration;
 /// When a worker counts as dead.
 pub(crate) const DEAD_AFTER: Duration = Duration::from_millis(1_500);
 
-pub(crate) const SHORT_TIMES: [(&str, &str); 16] = [
+pub(crate) const SHORT_TIMES: [(&str, &str); 17] = [
     ("HOLDFAST_INTAKE__LISTEN", "127.0.0.1:0"),
     ("HOLDFAST_ADMIN__LISTEN", "127.0.0.1:0"),
+    ("HOLDFAST_REDFISH__LISTEN", "127.0.0.1:0"),
     ("HOLDFAST_WORKER__HEARTBEAT", "200ms"),
     ("HOLDFAST_WORKER__DEAD_AFTER", "1500ms"),
     ("HOLDFAST_WORKER__SWEEP", "500ms"),

@@ -5,6 +5,7 @@
 
 mod check;
 mod growth;
+mod secrets;
 mod servers;
 mod work;
 
@@ -174,5 +175,6 @@ async fn of_redis(store: &Store, loaded: &Loaded) -> Vec<Check> {
         Err(error) => checks.push(Check::unknown("workers", &error)),
     }
     checks.extend(subscriptions);
+    checks.extend(secrets::check(store).await);
     checks
 }

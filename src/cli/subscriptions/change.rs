@@ -13,7 +13,7 @@ use crate::cli::confirm::confirm;
 use crate::cli::text::{count, now};
 use crate::config::Config;
 use crate::domain::ids::SubscriptionId;
-use crate::domain::subscription::{State, Subscription};
+use crate::domain::subscription::{Secret, State, Subscription};
 use crate::domain::validation::Problem;
 use crate::report::destination;
 use crate::store::circuits::Wake;
@@ -98,14 +98,14 @@ pub(super) async fn add(
     let id = &added.id;
     let secret = wish.given.new_secret();
     if json {
-        let secret = secret.map(|secret| secret.reveal());
+        let secret = secret.map(Secret::reveal).transpose()?;
         writeln!(out, "{}", serde_json::json!({ "id": id.as_str(), "secret": secret }))?;
         return Ok(());
     }
     writeln!(out, "{id}")?;
     let mut hints = std::io::stderr();
     if let Some(secret) = secret {
-        writeln!(out, "{}", secret.reveal())?;
+        writeln!(out, "{}", secret.reveal()?)?;
         writeln!(hints, "the second line is the signing secret; it is not shown again")?;
     }
     note_ca_file(wish.given.ca_file());
@@ -137,7 +137,7 @@ pub(super) async fn update(store: &Store, config: &Config, edit: &Edit, out: &mu
         .update_subscription(&edit.id, |subscription| edit.apply(subscription))
         .await?;
     if let Some(secret) = edit.given.new_secret() {
-        writeln!(out, "{}", secret.reveal())?;
+        writeln!(out, "{}", secret.reveal()?)?;
         writeln!(
             std::io::stderr(),
             "the line above is the new signing secret; it is not shown again"

@@ -272,7 +272,7 @@ fn overflow() -> impl TypedValueParser<Value = Overflow> {
 /// `Name: value`; what is wrong is said without quoting it.
 fn header(text: &Secret) -> anyhow::Result<(String, Secret)> {
     let (name, value) = text
-        .reveal()
+        .reveal()?
         .split_once(':')
         .context("--header: write it as 'Name: value'; one that was given has no colon")?;
     Ok((name.trim().to_owned(), Secret::new(value.trim())))
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn headers_are_split_at_the_first_colon() {
         let (name, value) = header(&Secret::new("Authorization:  Bearer a:b ")).expect("a header");
-        assert_eq!((name.as_str(), value.reveal()), ("Authorization", "Bearer a:b"));
+        assert_eq!((name.as_str(), value.reveal()), ("Authorization", Ok("Bearer a:b")));
         let error = header(&Secret::new("hunter2")).expect_err("no colon").to_string();
         assert!(!error.contains("hunter2"), "{error}");
     }

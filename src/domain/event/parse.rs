@@ -4,16 +4,15 @@
 //! passed on. Strings are looked at one by one, which is what lets a member be missing, null or numeric.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::super::json::{self, NotOneObject, elements_of, text_of};
 use super::super::message_id::MessageKey;
 use super::super::resource;
+use super::super::schema::{EVENT, Fit, METRIC_REPORT};
 use super::super::terms::{EventType, Severity};
 use super::error::EventError;
 use super::{Kind, Layout, MAX_RECORDS, Message, Record, scan};
@@ -32,7 +31,7 @@ pub(super) fn message(mut raw: Bytes) -> Result<Message, EventError> {
     let start = start_of_object(text)?;
     scan::check(&raw)?;
 
-    let mut envelope = Envelope::default();
+    let mut envelope = Envelope::new();
     members_of(text, |name, value| envelope.take(name, value))?;
     if let Some(member) = envelope.repeated {
         return Err(EventError::Repeated { member });
@@ -41,18 +40,20 @@ pub(super) fn message(mut raw: Bytes) -> Result<Message, EventError> {
     let span = |part: &RawValue| span(text, part);
     let layout = Layout {
         start: start + 1,
-        is_empty: envelope.members == 0,
         events: envelope.events.map(span),
         count: envelope.count.map(span),
         context: envelope.context.map(span),
+        values: envelope.metric_values.map(span),
+        odata_type: envelope.odata_type.map(span),
     };
     let kind = envelope.kind();
     let report_definition = match kind {
         Kind::MetricReport => envelope.report_definition.and_then(uri_of).map(canonical),
         Kind::Event => None,
     };
+    let declares = envelope.declares(kind);
     let records = match (kind, envelope.events) {
-        (Kind::MetricReport, _) => vec![whole(text)],
+        (Kind::MetricReport, _) => vec![whole(text, envelope.values_need())],
         (Kind::Event, None) => vec![read_record(text.trim(), text)?],
         (Kind::Event, Some(events)) => read_records(events, text)?,
     };
@@ -61,6 +62,7 @@ pub(super) fn message(mut raw: Bytes) -> Result<Message, EventError> {
         records,
         report_definition,
         layout,
+        declares,
         raw,
     })
 }
@@ -91,10 +93,10 @@ fn broken(error: &serde_json::Error) -> EventError {
     }
 }
 
-/// The envelope members that are read, where they first appear.
-#[derive(Default)]
+/// The envelope members that are read, where they first appear, and whether all of them conform.
 struct Envelope<'a> {
-    members: usize,
+    event: Fit,
+    report: Fit,
     events: Option<&'a RawValue>,
     count: Option<&'a RawValue>,
     context: Option<&'a RawValue>,
@@ -105,9 +107,24 @@ struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
+    fn new() -> Self {
+        Self {
+            event: Fit::new(EVENT.envelope),
+            report: Fit::new(METRIC_REPORT.envelope),
+            events: None,
+            count: None,
+            context: None,
+            metric_values: None,
+            odata_type: None,
+            report_definition: None,
+            repeated: None,
+        }
+    }
+
     /// Notes one member. What a payload would replace is known by its exact name only, the rest in any case.
     fn take(&mut self, name: &str, value: &'a RawValue) {
-        self.members += 1;
+        self.event.take(name, value);
+        self.report.take(name, value);
         let (slot, standard_name) = match name {
             "Context" => (&mut self.context, "Context"),
             "Events@odata.count" => (&mut self.count, "Events@odata.count"),
@@ -122,6 +139,30 @@ impl<'a> Envelope<'a> {
         if slot.replace(value).is_some() {
             self.repeated = Some(standard_name);
         }
+    }
+
+    /// The minor version of the schema that it says it conforms to; `None` when it does not.
+    fn declares(&self, kind: Kind) -> Option<u8> {
+        let (fit, shape) = match kind {
+            Kind::Event => (&self.event, &EVENT),
+            Kind::MetricReport => (&self.report, &METRIC_REPORT),
+        };
+        let declared = shape.declared(self.odata_type?)?;
+        (fit.needs()? <= declared).then_some(declared)
+    }
+
+    /// The minor version that all values of a metric report need.
+    fn values_need(&self) -> Option<u8> {
+        let mut needs = Some(0);
+        let Some(values) = self.metric_values else { return needs };
+        let is_list = elements_of(values, |value| {
+            let mut fit = Fit::new(METRIC_REPORT.element);
+            let is_object = members_of(value.get(), |name, value| fit.take(name, value)).is_ok();
+            needs = needs
+                .zip(fit.needs().filter(|_| is_object))
+                .map(|(so_far, this)| so_far.max(this));
+        });
+        needs.filter(|_| is_list)
     }
 
     fn kind(&self) -> Kind {
@@ -151,9 +192,10 @@ fn read_records(events: &RawValue, text: &str) -> Result<Vec<Record>, EventError
 }
 
 /// The record that a metric report counts as: the whole document.
-fn whole(text: &str) -> Record {
+fn whole(text: &str, needs: Option<u8>) -> Record {
     Record {
         span: 0..text.len(),
+        needs,
         ..Record::default()
     }
 }
@@ -169,7 +211,12 @@ fn read_record<'a>(record: &'a str, text: &'a str) -> Result<Record, EventError>
     }
     let mut severity = None;
     let mut message_severity = None;
+    let mut fit = Fit::new(EVENT.element);
     members_of(record, |name, value| {
+        fit.take(name, value);
+        if name == "MemberId" {
+            read.member_id = span(text, value);
+        }
         if name.eq_ignore_ascii_case("MessageId") {
             read.message = text_of(value).and_then(|id| MessageKey::read(&id));
         } else if name.eq_ignore_ascii_case("EventType") {
@@ -183,6 +230,7 @@ fn read_record<'a>(record: &'a str, text: &'a str) -> Result<Record, EventError>
         }
     })?;
     read.severity = message_severity.or(severity);
+    read.needs = fit.needs();
     Ok(read)
 }
 
@@ -221,17 +269,6 @@ fn member_of<'a>(value: &'a RawValue, member: &str) -> Option<Cow<'a, str>> {
     found
 }
 
-/// A string, or a number as it is written: some controllers send numbers where the standard has strings.
-fn text_of(value: &RawValue) -> Option<Cow<'_, str>> {
-    let written = value.get();
-    match written.as_bytes().first()? {
-        b'"' if !written.contains('\\') => written.get(1..written.len() - 1).map(Cow::Borrowed),
-        b'"' => serde_json::from_str(written).ok().map(Cow::Owned),
-        b'-' | b'0'..=b'9' => Some(Cow::Borrowed(written)),
-        _ => None,
-    }
-}
-
 fn span(text: &str, part: &RawValue) -> Range<usize> {
     offset(text, part.get())
 }
@@ -242,33 +279,13 @@ fn offset(text: &str, part: &str) -> Range<usize> {
     start..start + part.len()
 }
 
-/// A member's name; copied only where it has escapes.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
 /// Calls a function with each member of the object that is all of the text, in order, without copying.
 fn members_of<'a>(text: &'a str, each: impl FnMut(&str, &'a RawValue)) -> Result<(), EventError> {
-    let mut reader = serde_json::Deserializer::from_str(text);
-    reader.deserialize_map(Members(each)).map_err(|error| broken(&error))?;
-    reader.end().map_err(|error| EventError::TrailingData {
-        line: error.line(),
-        column: error.column(),
+    json::members_of(text, each).map_err(|error| match error {
+        NotOneObject::Broken(error) => broken(&error),
+        NotOneObject::Trailing(error) => EventError::TrailingData {
+            line: error.line(),
+            column: error.column(),
+        },
     })
-}
-
-struct Members<F>(F);
-
-impl<'de, F: FnMut(&str, &'de RawValue)> Visitor<'de> for Members<F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<Name<'de>>()? {
-            (self.0)(&name.0, map.next_value()?);
-        }
-        Ok(())
-    }
 }

@@ -1,6 +1,6 @@
 -- A drain or probe failed: the redelivery ends, the circuit is open, the next probe waits.
 -- In:  ARGV redelivery, subscription, worker, member, wait in ms, floor in ms (Retry-After), HTTP status or '',
---      attempts that use the delivery up (0 never), equal answers that make the oldest a suspect, error
+--      attempts that use the delivery up (0 never, -1 where this was none), equal answers that make the oldest a suspect, error
 -- Out: ['open' | 'empty' | 'lost', 1 when this opened the circuit, ms to the next wake-up or -1, attempts,
 --      1 when the delivery became a dead letter]
 -- Keeps: 2, 3; only this makes the wait longer.
@@ -33,7 +33,7 @@ end
 
 local attempts, buried = 0, false
 if redis.call('ZSCORE', retry(s), member) then
-  attempts = note_try(s, member, false, err)
+  if most < 0 then attempts = read_tries(s, member) else attempts = note_try(s, member, false, err) end
   if most > 0 and attempts >= most then
     buried = bury(s, member, 'attempts used up', err)
   else

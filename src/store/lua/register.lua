@@ -1,7 +1,8 @@
--- Stores, replaces or deletes a subscription if the registry is still at the version that the writer read.
--- In:  KEYS registry hash; ARGV expected version, subscription id, its JSON or '' to delete
--- Out: the new version, or -1 when somebody else wrote first or the registry has just begun: read it again
--- Versions begin with the clock: after a flush a new registry must never look like the old one unchanged.
+-- Stores, replaces or deletes an entry (a subscription, an account, a setting) if the hash is still at the version
+-- that the writer read.
+-- In:  KEYS hash; ARGV expected version, field, its JSON or '' to delete
+-- Out: the new version, or -1 when somebody else wrote first or the hash has just begun: read it again
+-- Versions begin with the clock: after a flush a new hash must never look like the old one unchanged.
 -- Runs at the memory limit: the first write is a no-op HDEL.
 
 local version = redis.call('HGET', KEYS[1], ':version')

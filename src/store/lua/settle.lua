@@ -5,7 +5,7 @@
 --      before it were delivered), alone (1 to clear its mark), reason ('' or why it can never be delivered),
 --      body, note for `recent` ('' for none), number of deliveries, then per delivery:
 --      subscription, verdict, wait in ms, floor in ms (Retry-After), error
---      verdicts: D delivered, U unavailable, B behind, W waited too long, R refused, X given up
+--      verdicts: D delivered, U unavailable, N the same but not tried, B behind, W waited too long, R refused, X given up
 -- Out: [ms to the soonest wake-up made or -1, [settled 1 or 0 per event], [subscriptions whose circuit opened]]
 -- Keeps: 1 (acknowledge first; 0 writes nothing), 3, 5; the first settlement wins and is complete.
 
@@ -35,7 +35,9 @@ local opened, cleared = {}, {}
 
 local function unavailable(event, d)
   cleared[d.s] = nil
-  if park(d.s, event.member, 0, event.body, 'wanted') then note_try(d.s, event.member, false, d.err) end
+  if park(d.s, event.member, 0, event.body, 'wanted') and d.verdict ~= 'N' then
+    note_try(d.s, event.member, false, d.err)
+  end
   floor_not_before(d.s, d.floor)
   if open_circuit(d.s, d.err) then opened[#opened + 1] = d.s end
   redis.call('HSETNX', circuit(d.s), 'failures', '1')
@@ -51,6 +53,7 @@ local verdicts = {
     if is_behind(d.s) then arm(d.s, now, 'LT') end
   end,
   U = unavailable,
+  N = unavailable,
   B = function(event, d)
     cleared[d.s] = nil
     park(d.s, event.member, 0, event.body, 'wanted')

@@ -15,7 +15,7 @@ use crate::store::drain::Parked;
 use crate::store::events::Stream;
 use crate::store::frame::Frame;
 use crate::telemetry::labels::Path;
-use crate::worker::attempt::attempt;
+use crate::worker::attempt::{Load, attempt};
 use crate::worker::catalog::Subscriber;
 use crate::worker::lane::Lane;
 
@@ -64,8 +64,8 @@ pub(super) async fn post(
         return Posted::NotOurs;
     }
     let member = parked.member;
-    let body = match body(&subscriber.subscription, parked.body.as_ref()) {
-        Ok(body) => body,
+    let bodies = match bodies(&subscriber.subscription, &parked) {
+        Ok(bodies) => bodies,
         Err(reason) => return Posted::Undeliverable { member, reason },
     };
     let delivery = DeliveryId {
@@ -74,7 +74,8 @@ pub(super) async fn post(
         event: member.0,
     };
     let number = parked.attempts.saturating_add(1);
-    let answer = attempt(lane, subscriber, &delivery, number, body, Path::Retry).await;
+    let load = Load::of_one(&delivery, number, bodies);
+    let answer = attempt(lane, subscriber, &load, Path::Retry).await;
     Posted::Answered(Sent {
         order,
         member,
@@ -86,16 +87,20 @@ pub(super) async fn post(
     })
 }
 
-/// The body to send: what the subscription's filter selects. When the filter was changed meanwhile and selects
+/// What to send: what the subscription's filter selects. When the filter was changed meanwhile and selects
 /// nothing, the whole message goes: it was promised.
-fn body(subscription: &Subscription, frame: Option<&Bytes>) -> Result<Bytes, String> {
-    let frame = frame.ok_or("its body is gone: someone deleted it by hand")?;
+fn bodies(subscription: &Subscription, parked: &Parked) -> Result<Vec<Bytes>, String> {
+    let frame = parked
+        .body
+        .as_ref()
+        .ok_or("its body is gone: someone deleted it by hand")?;
     let frame = Frame::decode(frame).ok_or("its body can't be read: someone changed it by hand")?;
-    let message = Message::parse(frame.event).map_err(|error| error.to_string())?;
+    let message = Message::parse(frame.event.clone()).map_err(|error| error.to_string())?;
     let records = subscription
         .filter
         .select(&message)
         .or_else(|| Records::all(message.records().len()));
     let records = records.ok_or("it has no records")?;
-    Ok(payload::render(&message, &records, subscription.context.as_deref()))
+    let (event, received) = (parked.member.0, &frame.event);
+    Ok(payload::bodies(subscription, &message, &records, event, received))
 }

@@ -106,6 +106,7 @@ impl Drain {
             },
             status: answer.status().filter(|_| answer.suspects_delivery()),
             max_attempts: policy.attempts_of_a_delivery(),
+            tried: answer.was_tried(),
             error: answer.describe(),
         };
         let failed = persist("reporting a failure", &self.lane.partition, || {
@@ -121,7 +122,9 @@ impl Drain {
         if failed.buried {
             buried(&self.redelivery, member, &failure.error);
         }
-        ends::after_attempts(&self.lane, &subscription, failed.attempts).await;
+        if failure.tried {
+            ends::after_attempts(&self.lane, &subscription, failed.attempts).await;
+        }
     }
 
     /// A delivery that can't be sent at all becomes a dead letter.

@@ -7,6 +7,7 @@ mod limits;
 mod outputs;
 mod publish;
 mod run;
+mod secrets;
 mod status;
 mod subscriptions;
 mod trial;

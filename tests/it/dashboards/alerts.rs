@@ -297,7 +297,7 @@ fn every_alert_is_tested_quiet_and_firing() {
     let tests: Value = serde_saphyr::from_str(&read("alerts.test.yaml")).unwrap();
     let cases = tests["tests"].as_array().unwrap().iter();
     let cases: Vec<&Value> = cases
-        .flat_map(|test| test["alert_rule_test"].as_array().unwrap())
+        .flat_map(|test| test["alert_rule_test"].as_array().into_iter().flatten())
         .collect();
     for rule in rules().iter().filter(|rule| rule["alert"].is_string()) {
         let about = cases.iter().filter(|case| case["alertname"] == rule["alert"]);

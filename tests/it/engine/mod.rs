@@ -16,6 +16,7 @@ mod recent;
 mod redis_faults;
 mod retry_now;
 mod scaling;
+mod secrets;
 mod service;
 mod start;
 mod subscriber;

@@ -239,6 +239,7 @@ impl Recorder {
                     wait: Duration::from_millis(10),
                     floor: Duration::ZERO,
                     status: Some(500),
+                    tried: true,
                     max_attempts: 0,
                     error: "HTTP 500".to_owned(),
                 };

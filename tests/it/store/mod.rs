@@ -240,6 +240,7 @@ fn failure(member: Member, wait: Duration, status: Option<u16>) -> Failure {
         wait,
         floor: Duration::ZERO,
         status,
+        tried: true,
         max_attempts: 0,
         error: "refused".to_owned(),
     }

@@ -48,6 +48,7 @@ async fn what_was_never_read_is_not_settled() {
 #[rstest]
 #[case(Verdict::Delivered, false, false, false, false)]
 #[case(Verdict::Unavailable, true, true, true, false)]
+#[case(Verdict::NotTried, true, true, true, false)]
 #[case(Verdict::Behind, true, true, false, true)]
 #[case(Verdict::WaitedTooLong, true, false, false, true)]
 #[case(Verdict::Refused, true, false, false, false)]

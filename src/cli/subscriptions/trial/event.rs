@@ -1,30 +1,22 @@
 //! The event that a test sends: valid Redfish that says what it is, under an id that no delivery has.
 
-use bytes::Bytes;
-
 use crate::cli::text::now;
 use crate::domain::event::Message;
+use crate::domain::ids::StreamId;
 use crate::domain::payload;
 use crate::domain::records::Records;
 use crate::domain::subscription::Subscription;
+use crate::worker::sender::Parcel;
 
-/// A request that is no delivery.
-pub(super) struct TestEvent {
-    /// Its `webhook-id`. Where a delivery has the number of its partition this says `test`: a receiver that drops
-    /// what it has seen never mistakes one for the other.
-    pub(super) id: String,
-    /// What is sent, with the subscription's Context in it.
-    pub(super) body: Bytes,
-}
-
-/// A test event for `to`.
+/// A test event for `to`, with its Context. It is no delivery: where those have the number of their partition its
+/// `webhook-id` says `test`, so a receiver that drops what it has seen never mistakes one for the other.
 ///
 /// # Errors
 /// Never in practice: when the event can't be read as Holdfast reads those of hardware.
-pub(super) fn make(to: &Subscription) -> anyhow::Result<TestEvent> {
+pub(super) fn make(to: &Subscription) -> anyhow::Result<Parcel> {
     let number = jiff::Timestamp::now().as_millisecond();
     let event = serde_json::json!({
-        "@odata.type": "#Event.v1_7_0.Event",
+        "@odata.type": "#Event.v1_13_0.Event",
         "Id": format!("holdfast-test-{number}"),
         "Name": "Holdfast test event",
         "Description": "Sent by an operator with `holdfast subscriptions test`; nothing has happened.",
@@ -43,12 +35,17 @@ pub(super) fn make(to: &Subscription) -> anyhow::Result<TestEvent> {
     });
     let message = Message::parse(event.to_string().into())?;
     let all = Records::all(message.records().len());
-    let body = match all {
-        Some(records) => payload::render(&message, &records, to.context.as_deref()),
-        None => message.raw().clone(),
+    let event = StreamId {
+        millis: u64::try_from(number).unwrap_or_default(),
+        sequence: 0,
     };
-    Ok(TestEvent {
+    let bodies = all.map(|records| payload::bodies(to, &message, &records, event, message.raw()));
+    let body = bodies.into_iter().flatten().next();
+    let body = body.unwrap_or_else(|| message.raw().clone());
+    Ok(Parcel {
         id: format!("{}.test.{number}", to.id),
+        attempt: 1,
+        events: 1,
         body,
     })
 }

@@ -24,6 +24,7 @@ use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::Subscription;
 use crate::domain::verdict::{Answer, Judgement};
 use crate::report::{MASK, destination};
+use crate::worker::envelope::Envelope;
 use crate::worker::sender::{Reply, Sender};
 
 /// Bytes of an answer that are read for the excerpt, and characters of it that are shown.
@@ -179,7 +180,8 @@ async fn send<W: Write>(
     let sender = Sender::new(config.delivery.clone());
     let bytes = event.body.len();
     let began = Instant::now();
-    let Reply { answer, excerpt } = sender.exchange(to, &event.id, 1, event.body, KEPT).await;
+    let envelope = Envelope::new(to);
+    let Reply { answer, excerpt } = sender.exchange(to, envelope.as_ref(), &event, KEPT).await;
     let took = began.elapsed();
     if let Answer::None { failure, detail } = &answer {
         return Ok(Err(unanswered(to, *failure, detail, certificate)));
@@ -229,12 +231,13 @@ fn hide(to: &Subscription, text: &str) -> String {
     let headers = to
         .headers
         .iter()
-        .flat_map(|(_, value)| value.reveal().split_whitespace());
+        .filter_map(|(_, value)| value.reveal().ok())
+        .flat_map(str::split_whitespace);
     let keys = to
         .secret
         .iter()
         .chain(to.previous_secret.as_ref().map(|old| &old.secret));
-    let keys = keys.map(|key| key.reveal().trim().trim_start_matches("whsec_"));
+    let keys = keys.filter_map(|key| Some(key.reveal().ok()?.trim().trim_start_matches("whsec_")));
     let query = to.destination.query().into_iter();
     let mut secrets: Vec<&str> = headers
         .chain(keys)

@@ -17,6 +17,7 @@ fn message(cli: &Cli, variables: &[(&str, &str)], arguments: &[&str], input: &st
     command
         .env("HOLDFAST_INTAKE__LISTEN", "127.0.0.1:0")
         .env("HOLDFAST_ADMIN__LISTEN", "127.0.0.1:0")
+        .env("HOLDFAST_REDFISH__LISTEN", "127.0.0.1:0")
         .env("HOLDFAST_LOG__FORMAT", "json")
         .envs(variables.iter().copied());
     shown(cli, command, input, names)

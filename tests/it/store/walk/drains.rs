@@ -96,6 +96,7 @@ impl World {
             wait: self.wait(),
             floor: self.wait(),
             status: [None, Some(500), Some(502)][self.below(3)],
+            tried: !self.one_in(4),
             max_attempts: if self.one_in(3) { 2 } else { 0 },
             error: "refused".to_owned(),
         };

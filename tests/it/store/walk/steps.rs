@@ -13,7 +13,7 @@ use holdfast::store::settle::{Outcome, Settlement, Verdict};
 use super::world::{LIMITS, World};
 use crate::store::{frame, id, settlement};
 
-const VERDICTS: [Verdict; 8] = [
+const VERDICTS: [Verdict; 9] = [
     Verdict::Delivered,
     Verdict::Delivered,
     Verdict::Delivered,
@@ -21,6 +21,7 @@ const VERDICTS: [Verdict; 8] = [
     Verdict::Behind,
     Verdict::WaitedTooLong,
     Verdict::Refused,
+    Verdict::NotTried,
     Verdict::GivenUp,
 ];
 

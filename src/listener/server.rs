@@ -1,6 +1,6 @@
 //! An HTTP/1.1 listener that no slow, idle or greedy client can wedge.
 //!
-//! Both listeners use it. A client has `read_timeout` to send the head of a request, which also ends idle
+//! Every listener uses it, with or without TLS. A client has `read_timeout` to send the head of a request, which also ends idle
 //! connections; a client that does not read its answer is cut off as well (see [`super::patient`]); the
 //! number of connections is bounded. On stop nothing new is accepted, and requests in progress are finished.
 
@@ -11,18 +11,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::ApiError;
 use super::patient::Patient;
+use super::{ListenError, Peer};
 
 /// Pause after a failed accept: usually the process is out of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -32,22 +37,25 @@ const REMINDER: Duration = Duration::from_secs(60);
 const BUFFER: usize = 64 << 10;
 
 /// What a listener is told.
-pub(super) struct Options {
+#[expect(missing_debug_implementations, reason = "an acceptor has none")]
+pub struct Options {
     /// Its name in messages.
-    pub(super) listener: &'static str,
+    pub listener: &'static str,
     /// The variable that sets its address.
-    pub(super) variable: &'static str,
+    pub variable: &'static str,
     /// Address and port; port 0 takes a free one.
-    pub(super) listen: SocketAddr,
+    pub listen: SocketAddr,
     /// How long a client may take for the head of a request, be idle, or not read.
-    pub(super) read_timeout: Duration,
+    pub read_timeout: Duration,
     /// Connections at once.
-    pub(super) max_connections: usize,
+    pub max_connections: usize,
+    /// Speaks TLS with this, plain HTTP without.
+    pub tls: Option<TlsAcceptor>,
 }
 
 /// A running listener; it ends, connections and all, when dropped.
 #[derive(Debug)]
-pub(super) struct Server {
+pub struct Server {
     addr: SocketAddr,
     closing: CancellationToken,
     cutting: DropGuard,
@@ -60,6 +68,7 @@ struct Door {
     router: Router,
     read_timeout: Duration,
     room: Arc<Semaphore>,
+    tls: Option<TlsAcceptor>,
     /// Accept nothing more; finish what is being answered.
     closing: CancellationToken,
     /// Finish nothing.
@@ -72,8 +81,8 @@ impl Server {
     ///
     /// # Errors
     /// When the address can't be listened on.
-    pub(super) async fn start(options: Options, router: Router) -> Result<Self, ApiError> {
-        let refused = |source| ApiError::Listen {
+    pub async fn start(options: Options, router: Router) -> Result<Self, ListenError> {
+        let refused = |source| ListenError {
             listener: options.listener,
             addr: options.listen,
             variable: options.variable,
@@ -87,6 +96,7 @@ impl Server {
             router,
             read_timeout: options.read_timeout,
             room: Arc::new(Semaphore::new(options.max_connections.min(affordable()))),
+            tls: options.tls,
             closing: cutting.child_token(),
             cutting: cutting.clone(),
             tasks: TaskTracker::new(),
@@ -102,12 +112,13 @@ impl Server {
     }
 
     /// Where it listens.
-    pub(super) fn addr(&self) -> SocketAddr {
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
     /// Accepts nothing more, waits until what is being answered is finished, and cuts off the rest at `until`.
-    pub(super) async fn stop(self, until: Instant) {
+    pub async fn stop(self, until: Instant) {
         self.closing.cancel();
         self.tasks.close();
         if tokio::time::timeout_at(until, self.tasks.wait()).await.is_err() {
@@ -141,10 +152,10 @@ impl Door {
                 () = self.closing.cancelled() => return,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, addr)) => {
                     let door = Arc::clone(&self);
                     self.tasks.spawn(async move {
-                        door.serve(stream).await;
+                        door.serve(stream, addr).await;
                         drop(permit);
                     });
                 }
@@ -159,21 +170,51 @@ impl Door {
         }
     }
 
-    /// Answers the requests of one connection.
-    async fn serve(&self, stream: TcpStream) {
+    /// Answers the requests of one connection, after the TLS handshake where there is one.
+    async fn serve(&self, stream: TcpStream, addr: SocketAddr) {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(listener = self.listener, %error, "the connection ended before its first request");
             return;
         }
-        let io = TokioIo::new(Patient::new(stream, self.read_timeout));
-        let service = TowerToHyperService::new(self.router.clone());
+        let stream = Patient::new(stream, self.read_timeout);
+        let Some(tls) = &self.tls else {
+            let certificate = None;
+            return self.converse(stream, Peer { addr, certificate }).await;
+        };
+        let handshake = tokio::time::timeout(self.read_timeout, tls.accept(stream));
+        let stream = tokio::select! {
+            () = self.closing.cancelled() => return,
+            outcome = handshake => match outcome {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => {
+                    debug!(listener = self.listener, peer = %addr, %error, "no TLS with this client");
+                    return;
+                }
+                Err(_) => {
+                    debug!(listener = self.listener, peer = %addr, "the TLS handshake took too long");
+                    return;
+                }
+            }
+        };
+        let shown = stream.get_ref().1.peer_certificates();
+        let certificate = shown.and_then(<[_]>::first).map(|shown| shown.clone().into_owned());
+        self.converse(stream, Peer { addr, certificate }).await;
+    }
+
+    /// Answers requests until the client, or the end of the listener, ends it.
+    async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer) {
+        let router = TowerToHyperService::new(self.router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            router.call(request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.read_timeout)
             .max_buf_size(BUFFER)
             // Some clients close their side once the request is sent, and still want the answer.
             .half_close(true)
-            .serve_connection(io, service);
+            .serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let mut closing = pin!(self.closing.cancelled());
         let mut told = false;

@@ -1,0 +1,257 @@
+//! The way of every request: path, authentication, method, privileges, headers, query, body, handler, answer.
+//!
+//! In that order, so that nobody learns more than they may: who has not logged in gets 401, whatever is wrong
+//! besides.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value};
+
+use super::answer::{self, Answer, Outcome};
+use super::call::{self, Call};
+use super::failure::Failure;
+use super::message;
+use super::query::Query;
+use super::route::{Needs, Route};
+use crate::listener::Peer;
+use crate::redfish::auth::{self, Identity};
+use crate::redfish::{Service, accounts, sessions};
+
+/// The largest body, in bytes.
+const MAX_BODY: usize = 1 << 20;
+/// How long a client may take to send its body.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// Answers a request.
+pub(in crate::redfish) async fn dispatch(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let method = request.method().clone();
+    let path = decoded(request.uri().path());
+    let found = service.table.find(&path);
+    let allow = found.as_ref().map(|(route, _)| route.allow());
+    let outcome = match found {
+        Some((route, parameters)) => answer(&service, route, parameters, path, request).await,
+        None => Err(nowhere(&service, &path, request).await),
+    };
+    let response = outcome.unwrap_or_else(|failure| answer::failure(&failure));
+    // Whoever gets nothing is not told what there would be to get.
+    let allow = allow.filter(|_| response.status() != StatusCode::UNAUTHORIZED);
+    answer::finish(response, &method, allow.as_deref())
+}
+
+/// Reads another resource for a client whose request is being answered.
+pub(super) async fn read(service: &Arc<Service>, uri: &str, identity: Option<&Identity>) -> Outcome {
+    let path = decoded(uri);
+    let missing = || Failure::missing(uri);
+    let (route, parameters) = service.table.find(&path).ok_or_else(missing)?;
+    let operation = route.operation(&Method::GET).ok_or_else(missing)?;
+    let permitted = operation.needs == Needs::Nothing || identity.is_some_and(|who| operation.needs.are_met_by(who));
+    if !permitted {
+        return Err(Failure::forbidden());
+    }
+    let call = Call {
+        service: Arc::clone(service),
+        uri: path,
+        parameters,
+        identity: identity.cloned(),
+        peer: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        headers: HeaderMap::new(),
+        query: Vec::new(),
+        body: Map::new(),
+    };
+    (operation.handler)(call).await
+}
+
+async fn answer(
+    service: &Arc<Service>,
+    route: &Route,
+    parameters: Vec<String>,
+    path: String,
+    request: Request,
+) -> Result<Response, Failure> {
+    let (head, body) = request.into_parts();
+    let peer = peer(&head);
+    let Some(operation) = route.operation(&head.method) else {
+        if !route.is_open() {
+            auth::identify(service, &head.headers, peer).await?;
+        }
+        return Err(wrong_method(&head.method));
+    };
+    let mut identity = None;
+    if operation.needs != Needs::Nothing {
+        let who = auth::identify(service, &head.headers, peer).await?;
+        if !operation.needs.are_met_by(&who) {
+            return Err(Failure::forbidden());
+        }
+        confine(&who, &head.method, &path)?;
+        identity = Some(who);
+    }
+    if head
+        .headers
+        .get("odata-version")
+        .is_some_and(|version| version != "4.0")
+    {
+        let failure = Failure::new(
+            StatusCode::PRECONDITION_FAILED,
+            message::header_invalid("OData-Version"),
+        );
+        return Err(failure);
+    }
+    let text = head.uri.query().unwrap_or_default();
+    let query: Vec<(String, String)> = url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
+    let reads = matches!(head.method, Method::GET | Method::HEAD);
+    let view = if reads {
+        Query::read(&query)?
+    } else {
+        Query::refuse(&query).map(|()| Query::default())?
+    };
+    if identity.is_none() && view.looks_further() {
+        identity = auth::identify(service, &head.headers, peer).await.ok();
+    }
+    let takes_body = matches!(head.method, Method::POST | Method::PATCH | Method::PUT);
+    let call = Call {
+        service: Arc::clone(service),
+        uri: path,
+        parameters,
+        identity: identity.clone(),
+        peer,
+        body: if takes_body {
+            object(&head.headers, body).await?
+        } else {
+            Map::new()
+        },
+        headers: head.headers,
+        query,
+    };
+    let conditions = call.headers.clone();
+    match (operation.handler)(call).await? {
+        Answer::Resource(resource) if reads => {
+            let etag = resource.etag();
+            if call::has(&conditions, &etag) {
+                let mut response = StatusCode::NOT_MODIFIED.into_response();
+                answer::set(response.headers_mut(), header::ETAG, &etag);
+                return Ok(response);
+            }
+            let only = resource.uri().to_owned();
+            let resource = view.apply(service, identity.as_ref(), resource).await?;
+            let etag = if resource.uri() == only { etag } else { resource.etag() };
+            Ok(answer::resource(StatusCode::OK, &resource, &etag))
+        }
+        Answer::Resource(resource) => Ok(answer::resource(StatusCode::OK, &resource, &resource.etag())),
+        Answer::Created(resource, headers) => {
+            let mut response = answer::resource(StatusCode::CREATED, &resource, &resource.etag());
+            answer::set(response.headers_mut(), header::LOCATION, resource.uri());
+            response.headers_mut().extend(headers);
+            Ok(response)
+        }
+        Answer::Done => Ok(StatusCode::NO_CONTENT.into_response()),
+        Answer::Raw(response) => Ok(response),
+    }
+}
+
+/// Refuses all but reading one's account, changing its password and ending one's session to who must change it.
+fn confine(who: &Identity, method: &Method, path: &str) -> Result<(), Failure> {
+    let own = accounts::uri(&who.account);
+    let session = who.session.as_deref().map(sessions::uri);
+    let is_way_out = match *method {
+        Method::GET | Method::HEAD | Method::PATCH => path == own,
+        Method::DELETE => session.is_some_and(|session| path == session),
+        _ => false,
+    };
+    if !who.must_change_password || is_way_out {
+        return Ok(());
+    }
+    Err(Failure::new(
+        StatusCode::FORBIDDEN,
+        message::password_change_required(own),
+    ))
+}
+
+/// Nothing is there; who has not logged in does not learn that below `/redfish/v1`.
+async fn nowhere(service: &Service, path: &str, request: Request) -> Failure {
+    let (head, _) = request.into_parts();
+    if path.starts_with("/redfish/v1/")
+        && let Err(failure) = auth::identify(service, &head.headers, peer(&head)).await
+    {
+        return failure;
+    }
+    Failure::missing(path)
+}
+
+/// Who is at the other end.
+fn peer(head: &Parts) -> SocketAddr {
+    let known = head.extensions.get::<Peer>();
+    known.map_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), |peer| peer.addr)
+}
+
+/// 405 for a method that the resource does not have, 501 for one that nothing has.
+fn wrong_method(method: &Method) -> Failure {
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PATCH,
+        Method::PUT,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    let status = if known.contains(method) {
+        StatusCode::METHOD_NOT_ALLOWED
+    } else {
+        StatusCode::NOT_IMPLEMENTED
+    };
+    Failure::new(status, message::operation_not_allowed())
+}
+
+/// The path decoded, without a slash at its end. What is no UTF-8 is nowhere.
+fn decoded(path: &str) -> String {
+    let path = percent_decode_str(path).decode_utf8_lossy();
+    path.strip_suffix('/').unwrap_or(&path).to_owned()
+}
+
+/// The body as a JSON object; nothing at all counts as an empty one.
+async fn object(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, Failure> {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .map(|kind| kind.to_str().unwrap_or_default());
+    if kind.is_some_and(|kind| !is_json(kind)) {
+        let failure = Failure::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            message::header_invalid("Content-Type"),
+        );
+        return Err(failure);
+    }
+    let collected = tokio::time::timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await;
+    let bytes = match collected {
+        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            return Err(Failure::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                message::payload_too_large(),
+            ));
+        }
+        Ok(Err(_)) => return Err(Failure::bad(message::malformed_json())),
+        Err(_) => return Err(Failure::new(StatusCode::REQUEST_TIMEOUT, message::malformed_json())),
+    };
+    if bytes.is_empty() {
+        return Ok(Map::new());
+    }
+    match serde_json::from_slice(&bytes) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(Failure::bad(message::unrecognized_body())),
+        Err(_) => Err(Failure::bad(message::malformed_json())),
+    }
+}
+
+fn is_json(kind: &str) -> bool {
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}

@@ -1,0 +1,37 @@
+//! The Redfish service: subscribers and operators talk to Holdfast with the tools they have for BMCs.
+//!
+//! HTTPS on a listener of its own. All state is in Redis, so every pod answers the same; a pod keeps nothing but
+//! which passwords it has checked. [`frame`] is what all resources share, the other modules are the resources, each
+//! with its `routes`.
+
+mod accounts;
+mod auth;
+mod certificate;
+mod files;
+pub mod frame;
+mod metadata;
+mod roles;
+mod root;
+mod service;
+mod sessions;
+mod start;
+
+pub use self::auth::Identity;
+pub use self::certificate::CertificateError;
+pub use self::service::Service;
+pub use self::start::{FirstAdministrator, Redfish, RedfishError, start};
+
+use self::frame::{Route, Table};
+
+/// Every resource of the service.
+fn table() -> Table {
+    let routes: [Vec<Route>; 6] = [
+        root::routes(),
+        metadata::routes(),
+        sessions::routes(),
+        accounts::routes(),
+        roles::routes(),
+        files::routes(),
+    ];
+    Table::new(routes.into_iter().flatten().collect())
+}
