@@ -100,6 +100,8 @@ impl Deployment {
         let id = SubscriptionId::new(name).unwrap();
         let mut subscription = Subscription::new(id, url.parse().unwrap(), "2026-01-01T00:00:00Z".to_owned());
         subscription.secret = Some(Secret::new(SECRET));
+        // One POST a delivery, as the bare loop makes them.
+        subscription.coalesce = false;
         edit(&mut subscription);
         self.store.add_subscription(subscription).await.unwrap();
     }

@@ -8,6 +8,7 @@
 )]
 
 mod bare;
+mod coalescing;
 mod counter;
 mod dead;
 mod deployment;
@@ -19,9 +20,11 @@ mod idle;
 mod isolation;
 mod latency;
 mod lateness;
+mod link;
 mod matching;
 mod output;
 mod process;
+mod scale;
 mod sink;
 mod stats;
 #[path = "../../tests/support/mod.rs"]
@@ -90,7 +93,7 @@ impl Plan {
 }
 
 /// A benchmark's name, and what it measures.
-const BENCHMARKS: [(&str, &str); 11] = [
+const BENCHMARKS: [(&str, &str); 13] = [
     (
         "direct",
         "direct deliveries, one event to one subscriber, against a bare loop",
@@ -102,6 +105,10 @@ const BENCHMARKS: [(&str, &str); 11] = [
         "a subscriber that comes back: first delivery, and 100,000 of them",
     ),
     (
+        "coalescing",
+        "a backlog over a long link: events that travel together against one by one",
+    ),
+    (
         "dead",
         "what a dead subscriber costs, with 1,000 and with 1,000,000 parked",
     ),
@@ -111,6 +118,7 @@ const BENCHMARKS: [(&str, &str); 11] = [
     ("idle", "Redis commands of an idle worker"),
     ("matching", "one event against 10,000 subscriptions"),
     ("takeover", "a killed worker"),
+    ("scale", "1, 2 and 4 workers; one more, and one killed at full load"),
 ];
 
 async fn measure(name: &str, plan: Plan) -> Vec<Row> {
@@ -119,6 +127,7 @@ async fn measure(name: &str, plan: Plan) -> Vec<Row> {
         "fan-out" => direct::measure(plan, 10).await,
         "isolation" => isolation::measure(plan).await,
         "drain" => drain::measure(plan).await,
+        "coalescing" => coalescing::measure(plan).await,
         "dead" => dead::measure(plan).await,
         "footprint" => footprint::measure(plan).await,
         "latency" => latency::measure(plan).await,
@@ -126,6 +135,7 @@ async fn measure(name: &str, plan: Plan) -> Vec<Row> {
         "idle" => idle::measure(plan).await,
         "matching" => matching::measure(plan),
         "takeover" => takeover::measure(plan).await,
+        "scale" => scale::measure(plan).await,
         other => unreachable!("{other} was checked before"),
     }
 }

@@ -124,6 +124,7 @@ impl Gauges {
             .record(Sample::new(totals.now_ms, &totals.ledger, totals.events));
         self.note_removed(totals.removed);
         let standings = self.standings(now_ms, &troubled);
+        metrics::set_backlog(totals.events.saturating_add(workable(&standings)));
         self.labels.publish(standings);
         Ok(())
     }
@@ -197,6 +198,14 @@ impl Totals {
     }
 }
 
+/// Deliveries parked for subscribers that answer: no worker can do anything for one that is down or suspended.
+fn workable(standings: &[(String, Standing)]) -> u64 {
+    let answering = standings
+        .iter()
+        .filter(|(_, standing)| matches!(standing.circuit, CircuitState::Closed | CircuitState::Draining));
+    answering.map(|(_, standing)| standing.parked).sum()
+}
+
 fn standing(now_ms: u64, census: &Census, traffic: Traffic) -> Standing {
     let circuit = match census {
         Census { suspended: true, .. } => CircuitState::Suspended,
@@ -257,6 +266,25 @@ mod tests {
         assert_eq!(next(Some(6_500)), Some(Duration::from_millis(1_500)));
         assert_eq!(next(Some(4_000)), Some(Duration::ZERO));
         assert_eq!(next(None), None);
+    }
+
+    #[test]
+    fn a_subscriber_that_is_down_is_no_work() {
+        let parked = |circuit| {
+            let standing = Standing {
+                parked: 10,
+                circuit,
+                ..standing(0, &Census::default(), Traffic::default())
+            };
+            ("s".to_owned(), standing)
+        };
+        let all = [
+            CircuitState::Closed,
+            CircuitState::Draining,
+            CircuitState::Open,
+            CircuitState::Suspended,
+        ];
+        assert_eq!(workable(&all.map(parked)), 20);
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Service {
         };
         let api = api::start(&config, Arc::clone(&redis.store), admin, silent_for).await?;
         let redfish = match config.redfish.enabled && role.takes_in() {
-            true => Some(redfish::start(&config.redfish, Arc::clone(&redis.store)).await?),
+            true => Some(redfish::start(&config, Arc::clone(&redis.store)).await?),
             false => None,
         };
         if let Some(first) = redfish.as_ref().and_then(|redfish| redfish.first.as_ref()) {

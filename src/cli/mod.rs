@@ -10,6 +10,7 @@ pub mod demo;
 mod deployment;
 mod doctor;
 mod find;
+mod health;
 mod publish;
 mod secrets;
 pub mod sink;
@@ -49,6 +50,8 @@ enum Verb {
     Serve,
     /// Look whether all is well, and say what to do about what is not.
     Doctor(Json),
+    /// Ask the process on this machine how it is: exit code 0 when it is well.
+    Health(health::Args),
     /// Show every setting with its value and where that came from.
     Config(Json),
     /// Manage who gets which events.
@@ -103,6 +106,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.verb {
         Verb::Serve => block_on(app::serve(load(file)?)),
         Verb::Doctor(how) => block_on(doctor::run(file, how, out)),
+        Verb::Health(args) => block_on(health::run(args, &load(file)?.config, out)),
         Verb::Config(how) => config::run(file, how.json, out),
         Verb::Subscriptions(verb) => block_on(subscriptions::run(*verb, &load(file)?.config, out)),
         Verb::DeadLetters(verb) => block_on(dead_letters::run(verb, &load(file)?.config, out)),

@@ -85,8 +85,10 @@ impl Default for Delivery {
             connect_timeout: Period::from_secs(5),
             timeout: Period::from_secs(10),
             max_in_flight: 16,
+            coalesce_records: 256,
             pod_max_in_flight: 512,
             pod_max_bytes: Size(32 << 20),
+            heartbeat_minute: Period::from_secs(60),
             idle_connection: Period::from_secs(3),
         }
     }

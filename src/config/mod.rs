@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::guard::{Entries, Guard};
 use crate::domain::units::{Period, Size};
 
 /// All settings.
@@ -51,10 +52,21 @@ pub struct Config {
     pub limits: Limits,
     /// What is remembered of settled events.
     pub recent: Recent,
+    /// Where events may be sent.
+    pub destinations: Destinations,
     /// How secrets are kept in Redis.
     pub secrets: Secrets,
     /// Log output.
     pub log: Log,
+}
+
+impl Config {
+    /// What decides where events may be sent.
+    #[must_use]
+    pub fn guard(&self) -> Guard {
+        let own = vec![self.intake.listen, self.admin.listen, self.redfish.listen];
+        Guard::new(self.destinations.allow.clone(), self.destinations.deny.clone(), own)
+    }
 }
 
 /// What one process of `holdfast serve` does.
@@ -205,10 +217,15 @@ pub struct Delivery {
     pub timeout: Period,
     /// Requests at once to one subscriber from one pod.
     pub max_in_flight: u32,
+    /// Records of several parked events that one message may carry to a subscriber that catches up; 1 sends each event
+    /// by itself.
+    pub coalesce_records: u32,
     /// Requests at once from one pod, all subscribers together; the first to each subscriber needs none of them.
     pub pod_max_in_flight: usize,
     /// Bytes of request bodies at once in one pod.
     pub pod_max_bytes: Size,
+    /// What a minute of a subscription's heartbeat interval is; shorter for trying it out.
+    pub heartbeat_minute: Period,
     /// How long an idle connection to a subscriber is kept.
     pub idle_connection: Period,
 }
@@ -287,6 +304,17 @@ pub struct Recent {
     pub max_bytes: Size,
     /// How often what is too old or too much is dropped.
     pub trim: Period,
+}
+
+/// Where events may be sent. Link-local, multicast and the like never are; this machine's own addresses only where
+/// they are allowed here.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Destinations {
+    /// The only places allowed, where there is an entry that is not within loopback; everything else where absent.
+    pub allow: Entries,
+    /// Places that are refused, also where `allow` has them.
+    pub deny: Entries,
 }
 
 /// The keys that seal secrets in Redis: header values, signing secrets, private keys. Shown masked, always.

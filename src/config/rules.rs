@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::domain::guard::Entry;
 use crate::domain::secret::key_bytes;
 use crate::domain::units::Period;
 
@@ -173,11 +174,17 @@ const RULES: &[Rule] = &[
     ("delivery.max_in_flight", "a whole number from 1 to 1024", |c| {
         (1..=1024).contains(&c.delivery.max_in_flight)
     }),
+    ("delivery.coalesce_records", "a whole number from 1 to 1000", |c| {
+        (1..=1000).contains(&c.delivery.coalesce_records)
+    }),
     ("delivery.pod_max_in_flight", "a whole number from 1 to 100000", |c| {
         (1..=100_000).contains(&c.delivery.pod_max_in_flight)
     }),
     ("delivery.pod_max_bytes", SIZE, |c| {
         c.delivery.pod_max_bytes.0 >= 1 << 20
+    }),
+    ("delivery.heartbeat_minute", SOME_TIME, |c| {
+        some_time(c.delivery.heartbeat_minute)
     }),
     ("delivery.idle_connection", ANY_TIME, |c| {
         any_time(c.delivery.idle_connection)
@@ -247,6 +254,17 @@ const RULES: &[Rule] = &[
         |_| true,
     ),
     ("recent.trim", SOME_TIME, |c| some_time(c.recent.trim)),
+    (
+        "destinations.allow",
+        "networks (10.0.0.0/8), addresses and host names (*.example) with commas between them; of those that are \
+         never sent to, only loopback ones can be allowed",
+        |c| !c.destinations.allow.iter().any(Entry::is_futile),
+    ),
+    (
+        "destinations.deny",
+        "networks (10.0.0.0/8), addresses and host names (*.example) with commas between them",
+        |_| true,
+    ),
     ("secrets.key", SEALING_KEY, |c| sealing_keys(c.secrets.key.as_ref())),
     ("secrets.key_file", FILE, |_| true),
     (

@@ -49,6 +49,51 @@ impl Limit {
     }
 }
 
+/// How many events travel in one message while a subscriber catches up: 1, 2, 4, … so that one that has just come back
+/// is not flooded, and half of what was too much for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Growth {
+    now: u32,
+    most: u32,
+}
+
+impl Growth {
+    /// One event a message.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { now: 1, most: u32::MAX }
+    }
+
+    /// Events allowed in one message now.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.now.min(self.most)
+    }
+
+    /// A message of so many events was taken.
+    pub fn took(&mut self, events: u32) {
+        if events >= self.get() {
+            self.now = events.saturating_mul(2);
+        }
+    }
+
+    /// A message of so many was more than the subscriber takes.
+    pub fn too_many(&mut self, events: u32) {
+        self.most = self.most.min((events / 2).max(1));
+    }
+
+    /// Starts again from 1, but for what is known of the most.
+    pub fn restart(&mut self) {
+        self.now = 1;
+    }
+}
+
+impl Default for Growth {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Something that all subscribers share, of which there is only so much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shared {
@@ -90,6 +135,30 @@ pub fn worth_waiting(patience: Duration, waited: Duration, silent: Duration, cro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_grow_until_one_is_too_much() {
+        let mut growth = Growth::new();
+        let mut sizes = Vec::new();
+        for _ in 0..4 {
+            sizes.push(growth.get());
+            growth.took(growth.get());
+        }
+        growth.took(3);
+        assert_eq!(
+            (sizes, growth.get()),
+            (vec![1, 2, 4, 8], 16),
+            "a smaller one says nothing"
+        );
+        growth.too_many(16);
+        growth.took(growth.get());
+        assert_eq!(growth.get(), 8, "half of it, and no more");
+        growth.restart();
+        assert_eq!(growth.get(), 1);
+        growth.too_many(2);
+        growth.took(1);
+        assert_eq!(growth.get(), 1, "one by one");
+    }
 
     #[test]
     fn however_many_hang_those_who_answer_find_room() {

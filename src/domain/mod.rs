@@ -4,6 +4,8 @@
 pub mod account;
 pub mod event;
 pub mod filter;
+pub mod guard;
+pub mod heartbeat;
 pub mod ids;
 pub mod index;
 mod json;
@@ -16,6 +18,7 @@ pub mod retention;
 pub mod retry;
 mod schema;
 pub mod secret;
+pub mod service;
 pub mod signature;
 pub mod subscription;
 pub mod terms;

@@ -86,6 +86,7 @@ fn shape(kind: Kind) -> &'static Shape {
 }
 
 #[cfg(test)]
+#[path = "payload/conformance/tests.rs"]
 mod conformance;
 #[cfg(test)]
 mod tests;

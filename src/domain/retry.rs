@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::service::{self, RETRIES, ServiceSettings};
 use super::subscription::{DeliveryRetryPolicy, RetryOverrides};
 
 /// The retry settings in force for one subscription.
@@ -19,17 +20,34 @@ pub struct RetryPolicy {
     pub jitter: f64,
     /// Failed attempts before the policy acts; 0 is for ever.
     pub max_attempts: u32,
+    /// Failed attempts before a policy that ends the subscription acts, at least 1.
+    pub last_attempt: u32,
     /// Refusals of one delivery before it becomes a dead letter.
     pub refused_attempts: u32,
     /// The bounds within which `Retry-After` is honoured.
     pub retry_after: (Duration, Duration),
 }
 
-/// Attempts of `TerminateAfterRetries` and `SuspendRetries` where no number is configured: the first and the
-/// three retries that EventService's `DeliveryRetryAttempts` has by default.
-const REDFISH_ATTEMPTS: u32 = 4;
+/// Attempts of the policies that end a subscription where `max_attempts` is so many: they never mean for ever.
+#[must_use]
+pub fn last_attempt(max_attempts: u32) -> u32 {
+    match max_attempts {
+        0 => service::attempts(RETRIES),
+        most => most,
+    }
+}
 
 impl RetryPolicy {
+    /// These settings with what was set at run time. `DeliveryRetryAttempts` is about the policies that end a
+    /// subscription; the others go on for ever, as they say.
+    #[must_use]
+    pub fn under(mut self, settings: &ServiceSettings) -> Self {
+        self.delay = settings.interval.map_or(self.delay, |period| period.0);
+        self.max_delay = self.max_delay.max(self.delay);
+        self.last_attempt = settings.retries.map_or(self.last_attempt, service::attempts);
+        self
+    }
+
     /// These settings with a subscription's own policy and overrides.
     #[must_use]
     pub fn with(mut self, policy: DeliveryRetryPolicy, overrides: &RetryOverrides) -> Self {
@@ -41,6 +59,9 @@ impl RetryPolicy {
             .map_or(self.max_delay, |period| period.0)
             .max(self.delay);
         self.max_attempts = overrides.max_attempts.unwrap_or(self.max_attempts);
+        if let Some(own) = overrides.max_attempts.filter(|own| *own > 0) {
+            self.last_attempt = own;
+        }
         if policy == DeliveryRetryPolicy::RetryForever {
             self.backoff = 1.0;
         }
@@ -80,12 +101,7 @@ impl RetryPolicy {
             DeliveryRetryPolicy::TerminateAfterRetries => End::Remove,
             DeliveryRetryPolicy::SuspendRetries => End::Suspend,
         };
-        let most = if self.max_attempts == 0 {
-            REDFISH_ATTEMPTS
-        } else {
-            self.max_attempts
-        };
-        (attempts >= most).then_some(end)
+        (attempts >= self.last_attempt).then_some(end)
     }
 }
 
@@ -110,6 +126,7 @@ mod tests {
         max_delay: Duration::from_secs(60),
         jitter: 0.2,
         max_attempts: 0,
+        last_attempt: 4,
         refused_attempts: 5,
         retry_after: (Duration::from_secs(1), Duration::from_secs(900)),
     };
@@ -174,5 +191,34 @@ mod tests {
             (None, Some(End::Remove))
         );
         assert_eq!(terminate.attempts_of_a_delivery(), 0);
+        assert_eq!((last_attempt(0), last_attempt(7)), (4, 7));
+    }
+
+    #[test]
+    fn what_is_set_at_run_time_is_between_the_configuration_and_the_subscription() {
+        let settings = ServiceSettings {
+            retries: Some(0),
+            interval: Some(Period::from_secs(90)),
+            ..ServiceSettings::default()
+        };
+        let set = POLICY.under(&settings);
+        assert_eq!((set.delay.as_secs(), set.max_delay.as_secs()), (90, 90));
+        let none = RetryOverrides::default();
+        let suspend = set.with(DeliveryRetryPolicy::SuspendRetries, &none);
+        assert_eq!(
+            suspend.ends_after(1),
+            Some(End::Suspend),
+            "no retry follows the first attempt"
+        );
+        let forever = set.with(DeliveryRetryPolicy::RetryForever, &none);
+        assert_eq!((forever.ends_after(1_000), forever.attempts_of_a_delivery()), (None, 0));
+        let own = RetryOverrides {
+            delay: Some(Period::from_secs(1)),
+            max_attempts: Some(9),
+            ..RetryOverrides::default()
+        };
+        let own = set.with(DeliveryRetryPolicy::SuspendRetries, &own);
+        assert_eq!((own.delay.as_secs(), own.ends_after(8)), (1, None));
+        assert_eq!(POLICY.under(&ServiceSettings::default()), POLICY);
     }
 }

@@ -23,6 +23,9 @@ pub struct Subscription {
     /// What people call it; no two need differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The account of the Redfish service that made it; absent for one made on the command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// Where the events go: an `http` or `https` URL.
     pub destination: Url,
     /// Tried in this order, in the same attempt, when the destination is unavailable.
@@ -79,6 +82,9 @@ pub struct Subscription {
     /// The key before it, which goes on signing for a while after a rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_secret: Option<PreviousSecret>,
+    /// Where it is a server-sent event stream that a client holds open: the name of the pod that serves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
     /// Whether it takes part in deliveries now.
     #[serde(default)]
     pub state: State,
@@ -189,6 +195,7 @@ impl Subscription {
             id,
             version: 0,
             name: None,
+            owner: None,
             destination,
             backup_destinations: Vec::new(),
             context: None,
@@ -208,6 +215,7 @@ impl Subscription {
             verify_certificate: true,
             secret: None,
             previous_secret: None,
+            stream: None,
             state: State::Enabled,
             created_at,
         }
@@ -216,17 +224,7 @@ impl Subscription {
     /// The destination as logs and messages show it: without user, password, query and fragment.
     #[must_use]
     pub fn shown_destination(&self) -> String {
-        let port = self
-            .destination
-            .port()
-            .map(|port| format!(":{port}"))
-            .unwrap_or_default();
-        let host = self.destination.host_str().unwrap_or_default();
-        format!(
-            "{}://{host}{port}{}",
-            self.destination.scheme(),
-            self.destination.path()
-        )
+        shown(&self.destination)
     }
 
     /// Every secret with the name of its field, which differs from that of every other.
@@ -276,11 +274,25 @@ impl Subscription {
             && self.timeout == other.timeout
     }
 
+    /// Whether it is a stream that a client holds open: nothing is sent to it, parked or tried again.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+
     /// Whether its deliveries are only kept.
     #[must_use]
     pub fn is_suspended(&self) -> bool {
         matches!(self.state, State::Suspended { .. })
     }
+}
+
+/// A URL as logs and messages show it: without user, password, query and fragment.
+#[must_use]
+pub fn shown(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let host = url.host_str().unwrap_or_default();
+    format!("{}://{host}{port}{}", url.scheme(), url.path())
 }
 
 fn yes() -> bool {

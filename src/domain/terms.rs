@@ -61,7 +61,8 @@ pub enum EventFormatType {
 }
 
 impl EventType {
-    const NAMES: [(&'static str, Self); 7] = [
+    /// Every value by its name.
+    pub const NAMES: [(&'static str, Self); 7] = [
         ("StatusChange", Self::StatusChange),
         ("ResourceUpdated", Self::ResourceUpdated),
         ("ResourceAdded", Self::ResourceAdded),
@@ -79,7 +80,8 @@ impl EventType {
 }
 
 impl Severity {
-    const NAMES: [(&'static str, Self); 3] = [
+    /// Every value by its name.
+    pub const NAMES: [(&'static str, Self); 3] = [
         ("OK", Self::Ok),
         ("Warning", Self::Warning),
         ("Critical", Self::Critical),
@@ -110,7 +112,8 @@ impl Severity {
 }
 
 impl EventFormatType {
-    const NAMES: [(&'static str, Self); 2] = [("Event", Self::Event), ("MetricReport", Self::MetricReport)];
+    /// Every value by its name.
+    pub const NAMES: [(&'static str, Self); 2] = [("Event", Self::Event), ("MetricReport", Self::MetricReport)];
 }
 
 /// Looks a word up without regard to case or surrounding blanks.

@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use url::Url;
+
+use super::guard::Guard;
 use super::signature::Signer;
 use super::subscription::{DeliveryRetryPolicy, RetryOverrides, Subscription};
 use super::units::Period;
@@ -23,6 +26,11 @@ const STRONGEST_BACKOFF: f64 = 100.0;
 /// In bytes.
 const LONGEST_DESTINATION: usize = 2048;
 const LONGEST_CONTEXT: usize = 4096;
+const LONGEST_NAME: usize = 256;
+/// Places that are tried in one attempt, each with its own deadline.
+const MOST_BACKUPS: usize = 8;
+/// Minutes, as EventDestination has it.
+const LONGEST_HEARTBEAT: u32 = 65_535;
 /// Many servers refuse a request whose headers are longer, in bytes.
 const HEADERS: usize = 8192;
 
@@ -43,8 +51,11 @@ const RESERVED: [&str; 11] = [
 const RESERVED_PREFIXES: [&str; 2] = ["webhook-", "holdfast-"];
 
 /// Every property that a [`Problem`] can be about; the first part are those of EventDestination 1.16.
-pub const PROPERTIES: [&str; 21] = [
+pub const PROPERTIES: [&str; 24] = [
     "Destination",
+    "BackupDestinations",
+    "Name",
+    "HeartbeatIntervalMinutes",
     "Context",
     "EventTypes",
     "RegistryPrefixes",
@@ -89,13 +100,33 @@ impl Problems {
 }
 
 impl Subscription {
-    /// Checks everything that can be known without asking anybody.
+    /// Checks everything that can be known without asking anybody; `guard` says where events may be sent.
     ///
     /// # Errors
     /// All problems found, at least one.
-    pub fn validate(&self) -> Result<(), Vec<Problem>> {
+    pub fn validate(&self, guard: &Guard) -> Result<(), Vec<Problem>> {
         let mut problems = Problems::default();
-        self.check_destination(&mut problems);
+        check_url("Destination", &self.destination, guard, &mut problems);
+        for backup in &self.backup_destinations {
+            check_url("BackupDestinations", backup, guard, &mut problems);
+        }
+        if self.backup_destinations.len() > MOST_BACKUPS {
+            problems.add(
+                "BackupDestinations",
+                format!("at most {MOST_BACKUPS} are tried; leave out the rest"),
+            );
+        }
+        let named = |name: &String| (1..=LONGEST_NAME).contains(&name.len());
+        if self.name.as_ref().is_some_and(|name| !named(name)) {
+            problems.add("Name", format!("it must have from 1 to {LONGEST_NAME} bytes"));
+        }
+        let minutes = |minutes: u32| (1..=LONGEST_HEARTBEAT).contains(&minutes);
+        if self.heartbeat_minutes.is_some_and(|asked| !minutes(asked)) {
+            problems.add(
+                "HeartbeatIntervalMinutes",
+                format!("it must be from 1 to {LONGEST_HEARTBEAT} minutes"),
+            );
+        }
         if self.context.as_ref().is_some_and(|text| text.len() > LONGEST_CONTEXT) {
             problems.add(
                 "Context",
@@ -115,38 +146,6 @@ impl Subscription {
             problems.add("Secret", error.to_string());
         }
         if problems.0.is_empty() { Ok(()) } else { Err(problems.0) }
-    }
-
-    fn check_destination(&self, problems: &mut Problems) {
-        let url = &self.destination;
-        let mut wrong = |text: String| problems.add("Destination", text);
-        if !matches!(url.scheme(), "http" | "https") {
-            let scheme = url.scheme();
-            wrong(format!(
-                "it starts with {scheme}: and events go to http:// or https:// only; write http://HOST/PATH or \
-                 https://HOST/PATH"
-            ));
-            return;
-        }
-        if url.host_str().is_none_or(str::is_empty) {
-            wrong("it names no host; write http://HOST/PATH or https://HOST/PATH".to_owned());
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            wrong(
-                "it holds a user or password, which would be shown wherever the URL is; leave them out and send the \
-                 header Authorization instead"
-                    .to_owned(),
-            );
-        }
-        if url.fragment().is_some() {
-            wrong("it has a fragment (#…), which is never sent; leave it out".to_owned());
-        }
-        if url.port() == Some(0) {
-            wrong("port 0 can't be connected to; name the port that the subscriber listens on".to_owned());
-        }
-        if url.as_str().len() > LONGEST_DESTINATION {
-            wrong(format!("it is longer than {LONGEST_DESTINATION} bytes; shorten it"));
-        }
     }
 
     fn check_headers(&self, problems: &mut Problems) {
@@ -223,6 +222,40 @@ impl Subscription {
                 "it has no effect while the certificate is not verified; remove one of the two",
             );
         }
+    }
+}
+
+fn check_url(property: &'static str, url: &Url, guard: &Guard, problems: &mut Problems) {
+    if let Err(blocked) = guard.judge(url) {
+        problems.add(property, blocked.to_string());
+    }
+    let mut wrong = |text: String| problems.add(property, text);
+    if !matches!(url.scheme(), "http" | "https") {
+        let scheme = url.scheme();
+        wrong(format!(
+            "it starts with {scheme}: and events go to http:// or https:// only; write http://HOST/PATH or \
+             https://HOST/PATH"
+        ));
+        return;
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        wrong("it names no host; write http://HOST/PATH or https://HOST/PATH".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        wrong(
+            "it holds a user or password, which would be shown wherever the URL is; leave them out and send the \
+             header Authorization instead"
+                .to_owned(),
+        );
+    }
+    if url.fragment().is_some() {
+        wrong("it has a fragment (#…), which is never sent; leave it out".to_owned());
+    }
+    if url.port() == Some(0) {
+        wrong("port 0 can't be connected to; name the port that the subscriber listens on".to_owned());
+    }
+    if url.as_str().len() > LONGEST_DESTINATION {
+        wrong(format!("it is longer than {LONGEST_DESTINATION} bytes; shorten it"));
     }
 }
 

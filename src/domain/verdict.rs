@@ -34,6 +34,8 @@ pub enum Failure {
     Timeout,
     /// The connection broke, or what came back is no HTTP.
     Broken,
+    /// The destination's address is one that may not be connected to.
+    Blocked,
     /// The request could not be made: a bad header, a CA file that is missing.
     Setup,
 }
@@ -114,10 +116,20 @@ impl Answer {
         !matches!(
             self,
             Self::None {
-                failure: Failure::Setup,
+                failure: Failure::Setup | Failure::Blocked,
                 ..
             }
         )
+    }
+
+    /// Whether a backup destination is to be tried: there was no answer, or one that says that the server failed. Who
+    /// refuses, or asks for patience, has answered.
+    #[must_use]
+    pub fn asks_for_backup(&self) -> bool {
+        match self {
+            Self::Status { code, .. } => (500..=599).contains(code),
+            Self::None { failure, .. } => *failure != Failure::Setup,
+        }
     }
 
     /// Whether the deadline passed: the in-flight limit is halved.
@@ -152,6 +164,7 @@ impl Failure {
             Self::Tls => "tls",
             Self::Timeout => "timeout",
             Self::Broken => "broken",
+            Self::Blocked => "blocked",
             Self::Setup => "setup",
         }
     }

@@ -212,8 +212,9 @@ impl Door {
             .timer(TokioTimer::new())
             .header_read_timeout(self.read_timeout)
             .max_buf_size(BUFFER)
-            // Some clients close their side once the request is sent, and still want the answer.
-            .half_close(true)
+            // Some controllers close their side once the request is sent, and still want the answer. Over TLS, where
+            // event streams are, it means that the client is gone.
+            .half_close(self.tls.is_none())
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let mut closing = pin!(self.closing.cancelled());

@@ -6,11 +6,17 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
+use super::eventing;
 use super::frame::{Answer, Call, Needs, Outcome, Route, respond};
 
 /// The schemas in use: name, and version where it has one.
 const SCHEMAS: &[(&str, &str)] = &[
     ("AccountService", "v1_18_1"),
+    ("Certificate", "v1_8_0"),
+    ("CertificateCollection", ""),
+    ("EventDestination", "v1_16_0"),
+    ("EventDestinationCollection", ""),
+    ("EventService", "v1_12_0"),
     ("JsonSchemaFile", "v1_1_5"),
     ("JsonSchemaFileCollection", ""),
     ("ManagerAccount", "v1_14_1"),
@@ -32,6 +38,7 @@ const SINGLETONS: &[(&str, &str)] = &[
     ("Service", "/redfish/v1/"),
     ("SessionService", "/redfish/v1/SessionService"),
     ("AccountService", "/redfish/v1/AccountService"),
+    ("EventService", "/redfish/v1/EventService"),
     ("Registries", "/redfish/v1/Registries"),
     ("JsonSchemas", "/redfish/v1/JsonSchemas"),
     ("Sessions", "/redfish/v1/SessionService/Sessions"),
@@ -65,6 +72,11 @@ fn document() -> String {
         }
         xml.push_str("  </edmx:Reference>\n");
     }
+    let _infallible = writeln!(xml, "  <edmx:Reference Uri=\"{}\">", eventing::SCHEMA_URI);
+    for namespace in eventing::SCHEMA_NAMESPACES {
+        let _infallible = writeln!(xml, "    <edmx:Include Namespace=\"{namespace}\"/>");
+    }
+    xml.push_str("  </edmx:Reference>\n");
     xml.push_str(
         "  <edmx:Reference Uri=\"http://redfish.dmtf.org/schemas/v1/RedfishExtensions_v1.xml\">\n    \
          <edmx:Include Namespace=\"RedfishExtensions.v1_0_0\" Alias=\"Redfish\"/>\n  </edmx:Reference>\n  \

@@ -7,6 +7,7 @@
 mod accounts;
 mod auth;
 mod certificate;
+mod eventing;
 mod files;
 pub mod frame;
 mod metadata;
@@ -18,20 +19,27 @@ mod start;
 
 pub use self::auth::Identity;
 pub use self::certificate::CertificateError;
+pub use self::eventing::Eventing;
 pub use self::service::Service;
 pub use self::start::{FirstAdministrator, Redfish, RedfishError, start};
 
 use self::frame::{Route, Table};
 
-/// Every resource of the service.
+/// Every resource: its path, with parameters in braces, and its methods as in `Allow`.
+#[must_use]
+pub fn resources() -> Vec<(&'static str, String)> {
+    table().resources()
+}
+
 fn table() -> Table {
-    let routes: [Vec<Route>; 6] = [
+    let routes: [Vec<Route>; 7] = [
         root::routes(),
         metadata::routes(),
         sessions::routes(),
         accounts::routes(),
         roles::routes(),
         files::routes(),
+        eventing::routes(),
     ];
     Table::new(routes.into_iter().flatten().collect())
 }

@@ -44,6 +44,7 @@ async fn root(call: Call) -> Outcome {
         )
         .link("SessionService", "/redfish/v1/SessionService")
         .link("AccountService", "/redfish/v1/AccountService")
+        .link("EventService", "/redfish/v1/EventService")
         .link("Registries", "/redfish/v1/Registries")
         .link("JsonSchemas", "/redfish/v1/JsonSchemas")
         .with(

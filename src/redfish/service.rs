@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::auth::Passwords;
+use super::eventing::Eventing;
 use super::frame::Table;
 use crate::config;
 use crate::store::Store;
@@ -17,6 +18,8 @@ pub struct Service {
     pub settings: config::Redfish,
     /// The service's UUID, the same for every pod.
     pub uuid: String,
+    /// What the EventService knows of this process.
+    pub eventing: Eventing,
     pub(super) passwords: Passwords,
     pub(super) table: Table,
 }

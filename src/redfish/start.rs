@@ -11,10 +11,11 @@ use tracing::info;
 
 use super::auth::{Passwords, random_hex, random_password};
 use super::certificate::{self, CertificateError};
+use super::eventing::Eventing;
 use super::frame::dispatch;
 use super::service::Service;
 use super::table;
-use crate::config;
+use crate::config::Config;
 use crate::domain::account::{Account, Role};
 use crate::listener::{ListenError, Options, Server};
 use crate::store::{Store, StoreError};
@@ -47,6 +48,7 @@ pub enum RedfishError {
 #[derive(Debug)]
 pub struct Redfish {
     server: Server,
+    service: Arc<Service>,
     /// The administrator that this start has made with a generated password: to be printed, once.
     pub first: Option<FirstAdministrator>,
 }
@@ -76,11 +78,13 @@ impl fmt::Display for FirstAdministrator {
 ///
 /// # Errors
 /// [`RedfishError`]; each says what to change.
-pub async fn start(settings: &config::Redfish, store: Arc<Store>) -> Result<Redfish, RedfishError> {
+pub async fn start(config: &Config, store: Arc<Store>) -> Result<Redfish, RedfishError> {
+    let settings = &config.redfish;
     let tls = certificate::acceptor(settings, &store).await?;
     let service = Arc::new(Service {
         uuid: store.setting_or_make("uuid", new_uuid).await?,
         settings: settings.clone(),
+        eventing: Eventing::new(config),
         passwords: Passwords::new(),
         table: table(),
         store,
@@ -98,7 +102,7 @@ pub async fn start(settings: &config::Redfish, store: Arc<Store>) -> Result<Redf
     // Last, so that nothing that fails can keep a generated password from being shown.
     let first = first_administrator(&service).await?;
     info!(redfish = %server.addr(), "listening");
-    Ok(Redfish { server, first })
+    Ok(Redfish { server, service, first })
 }
 
 impl Redfish {
@@ -110,6 +114,7 @@ impl Redfish {
 
     /// Finishes what is being answered, and cuts off the rest at `until`.
     pub async fn stop(self, until: Instant) {
+        self.service.eventing.close(until).await;
         self.server.stop(until).await;
     }
 }

@@ -1,8 +1,9 @@
 //! How the deliveries of one subscription are going, in the words that operators read.
 
 use serde::Serialize;
+use url::Url;
 
-use crate::domain::subscription::Subscription;
+use crate::domain::subscription::{Subscription, shown};
 use crate::store::census::Census;
 
 /// Stands for what is never shown.
@@ -74,8 +75,18 @@ impl<'a> Circuit<'a> {
 /// The destination with its query masked: it may hold a token.
 #[must_use]
 pub fn destination(of: &Subscription) -> String {
-    let shown = of.shown_destination();
-    match of.destination.query() {
+    masked(&of.destination)
+}
+
+/// The destinations that are tried when it is unavailable, likewise.
+#[must_use]
+pub fn backups(of: &Subscription) -> Vec<String> {
+    of.backup_destinations.iter().map(masked).collect()
+}
+
+fn masked(url: &Url) -> String {
+    let shown = shown(url);
+    match url.query() {
         Some(_) => format!("{shown}?{MASK}"),
         None => shown,
     }

@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use self::circuit::{Circuit, MASK, destination};
+pub use self::circuit::{Circuit, MASK, backups, destination};
 pub use self::dead_letters::{DeadLetterRow, latest_dead_letters};
 pub use self::history::{History, Sample};
 pub use self::largest::Holder;
 pub use self::workers::{WorkerRow, workers};
+use crate::domain::service::ServiceSettings;
 use crate::domain::subscription::Subscription;
 use crate::store::census::{Census, Ledger};
 use crate::store::memory::Memory;
@@ -30,6 +31,7 @@ pub struct Report {
     now_ms: u64,
     subscriptions: Vec<(Arc<Subscription>, Census)>,
     unreadable: usize,
+    settings: ServiceSettings,
     waiting: u64,
     pending: u64,
     oldest_ms: Option<u64>,
@@ -68,6 +70,12 @@ pub struct Row<'a> {
 /// The deployment as a whole.
 #[derive(Debug, Serialize)]
 pub struct Totals {
+    /// Whether events are published (Redfish's `ServiceEnabled`).
+    pub service_enabled: bool,
+    /// Redfish's `DeliveryRetryAttempts`, where it was set at run time.
+    pub delivery_retry_attempts: Option<u32>,
+    /// Redfish's `DeliveryRetryIntervalSeconds`, where it was set at run time.
+    pub delivery_retry_interval_seconds: Option<u64>,
     /// Subscriptions whose stored JSON can't be read.
     pub unreadable_subscriptions: usize,
     /// Events that were ever accepted: settled, or in the stream.
@@ -133,6 +141,7 @@ impl Report {
             now_ms: 0,
             subscriptions: registry.subscriptions.iter().cloned().zip(rows).collect(),
             unreadable: registry.unreadable.len(),
+            settings: registry.settings,
             waiting: 0,
             pending: 0,
             oldest_ms: None,
@@ -201,6 +210,9 @@ impl Report {
             now_ms: self.now_ms,
             subscriptions,
             totals: Totals {
+                service_enabled: self.settings.enabled,
+                delivery_retry_attempts: self.settings.retries,
+                delivery_retry_interval_seconds: self.settings.interval.map(|interval| interval.0.as_secs()),
                 unreadable_subscriptions: self.unreadable,
                 events_accepted: history::accepted(&self.ledger, self.waiting + self.pending),
                 events_waiting: self.waiting,

@@ -23,7 +23,7 @@ pub struct Login {
     pub account: Option<Account>,
     /// How long it stays locked; `None` when it is not.
     pub locked: Option<Duration>,
-    /// Whether wrong passwords are counted against it.
+    /// Whether wrong passwords are noted of it, to be forgotten with the right one.
     pub blemished: bool,
 }
 
@@ -73,12 +73,12 @@ impl Store {
     pub async fn login(&self, name: &str) -> Result<Login, StoreError> {
         let keys = vec![self.accounts_key(), self.lockout_key()];
         let client = self.connection.client();
-        let (json, locked_ms, count): (String, u64, u64) =
+        let (json, locked_ms, noted): (String, u64, u64) =
             measured("login", LOGIN.evalsha_with_reload(client, keys, vec![name])).await?;
         Ok(Login {
             account: (!json.is_empty()).then(|| read(&json)).transpose()?,
             locked: (locked_ms > 0).then(|| Duration::from_millis(locked_ms)),
-            blemished: count > 0,
+            blemished: noted > 0,
         })
     }
 

@@ -23,6 +23,9 @@ const SUSPECT_AFTER: u32 = 3;
 /// At most this many deliveries in one script call.
 const MOST: usize = 256;
 
+/// Of what a drain holds at most so many are named in a fetch.
+const NAMED: usize = 128;
+
 /// The redelivery that a drain holds.
 #[derive(Debug, Clone)]
 pub struct Redelivery {
@@ -180,7 +183,9 @@ impl Redelivery {
 }
 
 impl Partition {
-    /// The oldest due deliveries beyond those `held`, at most `most`.
+    /// The oldest due deliveries beyond those `held`, at most `most`. Of many that are held only the youngest are named
+    /// and the others counted, so some of those may come again: the caller knows them. What is parked before them
+    /// meanwhile is found by the next drain.
     ///
     /// # Errors
     /// When Redis can't be reached or a key has the wrong type.
@@ -195,7 +200,13 @@ impl Partition {
         args.push(i64::try_from(most.min(MOST)).unwrap_or(i64::MAX).into());
         args.push(millis(dead_after).into());
         args.push(SUSPECT_AFTER.into());
-        args.extend(held.map(|member| Value::from(member.to_string())));
+        let mut held: Vec<Member> = held.collect();
+        let skip = held.len().saturating_sub(NAMED);
+        if skip > 0 {
+            held.select_nth_unstable(skip);
+        }
+        args.push(i64::try_from(skip).unwrap_or(i64::MAX).into());
+        args.extend(held.iter().skip(skip).map(|member| Value::from(member.to_string())));
         let answer: Vec<Value> = self.call("fetch", &SCRIPTS.fetch, args).await?;
         let mut answer = answer.into_iter();
         let kind: String = convert(answer.next().unwrap_or(Value::Null))?;

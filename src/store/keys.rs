@@ -86,7 +86,7 @@ impl Keys {
     }
 }
 
-/// The hash of subscriptions: id to JSON, and the version under the field [`VERSION_FIELD`].
+/// The hash of subscriptions: id to JSON, the version under [`VERSION_FIELD`], settings under [`SETTINGS_FIELD`].
 #[must_use]
 pub fn subscriptions(prefix: &str) -> String {
     format!("{prefix}:subscriptions")
@@ -94,6 +94,9 @@ pub fn subscriptions(prefix: &str) -> String {
 
 /// Field of the registry that holds its version; no subscription id contains a colon.
 pub const VERSION_FIELD: &str = ":version";
+
+/// Field of the registry that holds the service's settings as JSON.
+pub const SETTINGS_FIELD: &str = ":settings";
 
 /// The number of partitions that this deployment uses.
 #[must_use]

@@ -24,6 +24,7 @@ pub mod outage;
 mod partition;
 pub mod permissions;
 pub mod probe;
+pub mod pulses;
 pub mod recent;
 pub mod registry;
 pub mod reseal;
@@ -35,6 +36,7 @@ pub mod sessions;
 pub mod settings;
 pub mod settle;
 pub mod sources;
+pub mod streams;
 mod target;
 pub mod workers;
 

@@ -23,18 +23,32 @@ const REJECTED: &str = "!";
 
 /// Whether this process remembers what it settles; not until a first look at the memory.
 #[derive(Debug, Default)]
-pub struct Recording(AtomicBool);
+pub struct Recording {
+    on: AtomicBool,
+    events: AtomicBool,
+}
 
 impl Recording {
     /// Whether settled events are remembered now.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.on.load(Ordering::Relaxed)
     }
 
     /// Begins or pauses; answers what it was.
     pub fn set(&self, on: bool) -> bool {
-        self.0.swap(on, Ordering::Relaxed)
+        self.on.swap(on, Ordering::Relaxed)
+    }
+
+    /// Whether the events themselves are remembered too, for streams.
+    #[must_use]
+    pub fn keeps_events(&self) -> bool {
+        self.is_on() && self.events.load(Ordering::Relaxed)
+    }
+
+    /// Says whether the events themselves are to be remembered too.
+    pub fn keep_events(&self, keep: bool) {
+        self.events.store(keep, Ordering::Relaxed);
     }
 }
 
@@ -54,8 +68,14 @@ pub struct Note {
 }
 
 impl Note {
-    /// Writes what is noted: `<letter><subscription> …\n<source>`. A third line is reserved for the event itself.
-    pub(super) fn of_settlement(settlement: &Settlement, outcomes: &[super::settle::Outcome], source: &str) -> String {
+    /// Writes what is noted: `<letter><subscription> …\n<source>`, and where it is asked for a third line to the
+    /// end: the event itself.
+    pub(super) fn of_settlement(
+        settlement: &Settlement,
+        outcomes: &[super::settle::Outcome],
+        source: &str,
+        with_event: bool,
+    ) -> Bytes {
         let mut text = String::with_capacity(outcomes.len() * 10 + source.len() + 2);
         if settlement.rejected.is_some() {
             text.push_str(REJECTED);
@@ -69,7 +89,15 @@ impl Note {
         }
         text.push('\n');
         text.push_str(source);
-        text
+        if !with_event {
+            return Bytes::from(text);
+        }
+        let event = &settlement.frame.event;
+        let mut note = text.into_bytes();
+        note.reserve_exact(1 + event.len());
+        note.push(b'\n');
+        note.extend_from_slice(event);
+        Bytes::from(note)
     }
 
     /// Writes that a delivery that was parked has been delivered.

@@ -9,10 +9,11 @@ use rand::Rng;
 use super::Store;
 use super::circuits::Wake;
 use super::error::StoreError;
-use super::keys::{self, VERSION_FIELD};
+use super::keys::{self, SETTINGS_FIELD, VERSION_FIELD};
 use super::partition::measured;
 use super::scripts::REGISTER;
 use crate::domain::ids::SubscriptionId;
+use crate::domain::service::ServiceSettings;
 use crate::domain::subscription::{State, Subscription};
 
 /// All subscriptions at one version.
@@ -24,6 +25,10 @@ pub struct Registry {
     pub subscriptions: Vec<Arc<Subscription>>,
     /// Ids whose JSON can't be read, with the reason.
     pub unreadable: Vec<(String, String)>,
+    /// What was set for the whole service at run time; the defaults where that can't be read.
+    pub settings: ServiceSettings,
+    /// Why it can't be read.
+    pub spoilt_settings: Option<String>,
 }
 
 /// A new random id of ten lowercase letters and digits, so rare that none is ever used again.
@@ -76,6 +81,12 @@ impl Store {
             version,
             ..Registry::default()
         };
+        if let Some(json) = fields.remove(SETTINGS_FIELD) {
+            match serde_json::from_str(&json) {
+                Ok(settings) => registry.settings = settings,
+                Err(error) => registry.spoilt_settings = Some(error.to_string()),
+            }
+        }
         for (id, json) in fields {
             match serde_json::from_str::<Subscription>(&json) {
                 Ok(mut subscription) => {
@@ -121,6 +132,23 @@ impl Store {
         id: &SubscriptionId,
         edit: impl Fn(&mut Subscription),
     ) -> Result<Subscription, StoreError> {
+        self.try_update_subscription(id, |subscription| {
+            edit(subscription);
+            Ok::<_, StoreError>(())
+        })
+        .await
+    }
+
+    /// The same with an edit that may refuse, in the step that would store it: the subscription that it looks at is
+    /// the one that is replaced.
+    ///
+    /// # Errors
+    /// What the edit answers; when Redis can't be reached, or there is no such subscription.
+    pub async fn try_update_subscription<E: From<StoreError>>(
+        &self,
+        id: &SubscriptionId,
+        edit: impl Fn(&mut Subscription) -> Result<(), E>,
+    ) -> Result<Subscription, E> {
         let before = self
             .subscription(id)
             .await?
@@ -128,8 +156,8 @@ impl Store {
         let after = self
             .change(id, |known| {
                 let mut subscription = known.ok_or_else(|| StoreError::Unknown(id.clone()))?;
-                edit(&mut subscription);
-                Ok(Some(subscription))
+                edit(&mut subscription)?;
+                Ok::<_, E>(Some(subscription))
             })
             .await?
             .ok_or_else(|| StoreError::Unknown(id.clone()))?;
@@ -181,6 +209,14 @@ impl Store {
         Ok(known)
     }
 
+    /// Takes a stream out: nothing is parked for it, so nothing else is to be removed.
+    pub(super) async fn forget_stream(&self, id: &SubscriptionId) -> Result<(), StoreError> {
+        if self.subscription(id).await?.is_some() {
+            self.change::<StoreError>(id, |_| Ok(None)).await?;
+        }
+        Ok(())
+    }
+
     /// Makes a subscription due now in every partition where it is behind.
     ///
     /// # Errors
@@ -192,33 +228,70 @@ impl Store {
         Ok(())
     }
 
+    /// What was set for the whole service at run time.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or what is stored can't be read.
+    pub async fn settings(&self) -> Result<ServiceSettings, StoreError> {
+        let client = self.connection.client();
+        let json: Option<String> = measured("HGET", client.hget(self.registry_key(), SETTINGS_FIELD)).await?;
+        Ok(json.map(|json| read_settings(&json)).transpose()?.unwrap_or_default())
+    }
+
+    /// Changes what is set for the whole service; in force on every pod as soon as a changed subscription is. The
+    /// edit may refuse, in the step that would store it.
+    ///
+    /// # Errors
+    /// What the edit answers; when Redis can't be reached.
+    pub async fn try_update_settings<E: From<StoreError>>(
+        &self,
+        edit: impl Fn(&mut ServiceSettings) -> Result<(), E>,
+    ) -> Result<ServiceSettings, E> {
+        self.change_field(SETTINGS_FIELD, |_, json| {
+            // What can't be read is set anew: nobody else could mend it.
+            let mut settings = json.and_then(|json| read_settings(&json).ok()).unwrap_or_default();
+            edit(&mut settings)?;
+            Ok((written(&settings)?, settings))
+        })
+        .await
+    }
+
     /// Reads, edits and writes one subscription, again when somebody else wrote in between.
-    pub(super) async fn change(
+    pub(super) async fn change<E: From<StoreError>>(
         &self,
         id: &SubscriptionId,
-        edit: impl Fn(Option<Subscription>) -> Result<Option<Subscription>, StoreError>,
-    ) -> Result<Option<Subscription>, StoreError> {
-        let key = self.registry_key();
-        loop {
-            let client = self.connection.client();
-            let (version, json): (Option<u64>, Option<String>) =
-                measured("HMGET", client.hmget(&key, vec![VERSION_FIELD, id.as_str()])).await?;
-            let version = version.unwrap_or(0);
+        edit: impl Fn(Option<Subscription>) -> Result<Option<Subscription>, E>,
+    ) -> Result<Option<Subscription>, E> {
+        self.change_field(id.as_str(), |version, json| {
             let known = json.map(|json| self.read(id, &json)).transpose()?;
             let changed = edit(known)?.map(|mut subscription| {
                 subscription.version = version + 1;
                 subscription
             });
             let json = match &changed {
-                Some(subscription) => serde_json::to_string(&self.sealer.seal_all(subscription)?)
-                    .map_err(|error| StoreError::answer("a subscription that can be written", &error))?,
+                Some(subscription) => written(&self.sealer.seal_all(subscription)?)?,
                 None => String::new(),
             };
-            let args: Vec<Value> = vec![
-                version.try_into().unwrap_or(Value::Null),
-                id.as_str().into(),
-                json.into(),
-            ];
+            Ok((json, changed))
+        })
+        .await
+    }
+
+    /// Reads, edits and writes one field of the registry, again when somebody else wrote in between. The edit gets
+    /// the registry's version and the field, and answers what is to be stored (nothing deletes) and what it is.
+    async fn change_field<T, E: From<StoreError>>(
+        &self,
+        field: &str,
+        edit: impl Fn(u64, Option<String>) -> Result<(String, T), E>,
+    ) -> Result<T, E> {
+        let key = self.registry_key();
+        loop {
+            let client = self.connection.client();
+            let (version, json): (Option<u64>, Option<String>) =
+                measured("HMGET", client.hmget(&key, vec![VERSION_FIELD, field])).await?;
+            let version = version.unwrap_or(0);
+            let (json, changed) = edit(version, json)?;
+            let args: Vec<Value> = vec![version.try_into().unwrap_or(Value::Null), field.into(), json.into()];
             let written: i64 = measured(
                 "register",
                 REGISTER.evalsha_with_reload(client, vec![key.as_str()], args),
@@ -239,6 +312,14 @@ impl Store {
     pub(super) fn registry_key(&self) -> String {
         keys::subscriptions(&self.prefix)
     }
+}
+
+fn read_settings(json: &str) -> Result<ServiceSettings, StoreError> {
+    serde_json::from_str(json).map_err(|error| StoreError::answer("the service's settings", &error))
+}
+
+fn written(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::answer("what can be written as JSON", &error))
 }
 
 fn read(id: &SubscriptionId, json: &str) -> Result<Subscription, StoreError> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fred::types::Value;
 
+use super::Store;
 use super::error::StoreError;
 use super::events::{array, convert};
 use super::frame::Frame;
@@ -16,6 +17,7 @@ use super::scripts::SCRIPTS;
 use super::settle::millis;
 use crate::domain::ids::{Member, SubscriptionId};
 use crate::domain::retention::Retention;
+use crate::domain::units::Period;
 
 /// At most this many deliveries in one script call.
 const MOST: i64 = 256;
@@ -160,6 +162,39 @@ impl Partition {
         let mut args: Vec<Value> = vec![subscription.as_str().into(), worker.into()];
         args.extend(members.iter().map(|member| Value::from(member.to_string())));
         self.call("overflowed", &SCRIPTS.overflowed, args).await
+    }
+}
+
+impl Store {
+    /// Makes what is parked for a subscription and older than `age` dead letters, in every partition; answers how
+    /// many. What only a full server keeps, because others wait for the same event, stays parked.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a key has the wrong type. Safe to repeat.
+    pub async fn bury_older(&self, subscription: &SubscriptionId, age: Duration) -> Result<u64, StoreError> {
+        let reason = format!("resume: older than {}", Period(age));
+        let mut buried = 0;
+        for partition in self.partitions() {
+            let mut from = Some(0_u64);
+            while let Some(first) = from {
+                let args: Vec<Value> = vec![
+                    subscription.as_str().into(),
+                    "bury".into(),
+                    "".into(),
+                    millis(age).to_string().into(),
+                    "".into(),
+                    reason.as_str().into(),
+                    MOST.into(),
+                    i64::try_from(first).unwrap_or(i64::MAX).into(),
+                    "whole".into(),
+                ];
+                let (_, _, old, next): (String, u64, u64, i64) =
+                    partition.call("retain", &SCRIPTS.retain, args).await?;
+                buried += old;
+                from = u64::try_from(next).ok();
+            }
+        }
+        Ok(buried)
     }
 }
 

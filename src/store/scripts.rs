@@ -23,8 +23,8 @@ macro_rules! scripts {
 
 scripts!(
     alone, audit, bury, census, claim, delivered, failed, fetch, finish, groups, heard, heartbeat, held, leave,
-    obituaries, orphans, overflowed, parked, refused, reinject, remove, replay, retain, settle, snapshot, suspend,
-    trim, wake,
+    obituaries, orphans, overflowed, parked, pulse, refused, reinject, remove, replay, retain, settle, snapshot,
+    suspend, trim, wake,
 );
 
 macro_rules! bare {

@@ -190,6 +190,8 @@ struct Batch {
     deliveries: usize,
     /// Whether the events are noted in `recent`.
     noting: bool,
+    /// Whether they are noted with the event itself.
+    with_events: bool,
 }
 
 impl Batch {
@@ -200,6 +202,7 @@ impl Batch {
             events: 0,
             deliveries: 0,
             noting: partition.recording.is_on(),
+            with_events: partition.recording.keeps_events(),
         }
     }
 
@@ -221,9 +224,11 @@ impl Batch {
             Bytes::new()
         };
         let note = if self.noting {
-            Note::of_settlement(settlement, outcomes, &frame::name(&settlement.frame.source))
+            // Once for an event, with the last of its chunks; never one that can't be read.
+            let with_event = self.with_events && delivered_before.is_some() && settlement.rejected.is_none();
+            Note::of_settlement(settlement, outcomes, &frame::name(&settlement.frame.source), with_event)
         } else {
-            String::new()
+            Bytes::new()
         };
         // The script takes an empty reason for an event that was not rejected.
         let reason = match settlement.rejected.as_deref() {
@@ -239,7 +244,7 @@ impl Batch {
             i64::from(settlement.alone).into(),
             reason.into(),
             Value::Bytes(body),
-            note.into(),
+            Value::Bytes(note),
             i64::try_from(outcomes.len()).unwrap_or(i64::MAX).into(),
         ]);
         for outcome in outcomes {

@@ -22,6 +22,7 @@ pub(super) const REDIS_COMMAND_DURATION: &str = "holdfast_redis_command_duration
 pub(super) const MATCH_DURATION: &str = "holdfast_match_duration_seconds";
 pub(super) const STREAM_LAG: &str = "holdfast_stream_lag";
 pub(super) const STREAM_PENDING: &str = "holdfast_stream_pending";
+pub(super) const BACKLOG: &str = "holdfast_backlog";
 pub(super) const PARKED: &str = "holdfast_parked";
 pub(super) const OLDEST_AGE: &str = "holdfast_oldest_age_seconds";
 pub(super) const CIRCUIT_STATE: &str = "holdfast_circuit_state";
@@ -220,6 +221,12 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         G,
         Unit::Count,
         "Events read and not yet settled, on all pods. Use max, not sum.",
+    ),
+    (
+        BACKLOG,
+        G,
+        Unit::Count,
+        "Work for workers now: events not settled and what is parked for subscribers that answer. Use max, not sum.",
     ),
     (
         PARKED,

@@ -207,6 +207,11 @@ pub fn set_stream_lag(events: u64) {
     set(STREAM_LAG, events);
 }
 
+/// What more workers would get done sooner: events not settled yet, and deliveries parked for subscribers that answer.
+pub fn set_backlog(n: u64) {
+    set(BACKLOG, n);
+}
+
 /// Events read and not yet settled, over all partitions.
 pub fn set_stream_pending(events: u64) {
     set(STREAM_PENDING, events);

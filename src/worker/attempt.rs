@@ -11,7 +11,7 @@ use super::meter;
 use super::sender::Parcel;
 use crate::domain::ids::{DeliveryId, StreamId};
 use crate::domain::verdict::{Answer, Judgement};
-use crate::telemetry::labels::Path;
+use crate::telemetry::labels::{Path, Reason};
 use crate::telemetry::metrics;
 
 /// What one attempt carries: one delivery in one or more messages, or several deliveries in one.
@@ -67,6 +67,9 @@ pub(super) async fn attempt(lane: &Lane, to: &Subscriber, load: &Load, path: Pat
     let (outcome, reason) = meter::labels(&answer);
     metrics::delivery_attempt(outcome, reason, started.elapsed());
     under_way.ended(outcome, load.events.len());
+    if reason == Reason::Blocked {
+        metrics::destination_blocked();
+    }
     if answer.timed_out() {
         to.slots.timed_out();
     } else if answer.judge() == Judgement::Delivered {

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use crate::config::Delivery;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::index::Index;
+use crate::domain::service::ServiceSettings;
 use crate::domain::subscription::Subscription;
 use crate::store::registry::Registry;
 use crate::telemetry::tally::Tally;
@@ -13,14 +14,21 @@ use crate::telemetry::tally::Tally;
 use super::envelope::Envelope;
 use super::slots::SubscriberSlots;
 
-/// All subscriptions at one version.
+/// The worker's clock may be ahead of that of Redis by so much.
+const CLOCKS_DIFFER_MS: u64 = 60_000;
+
+/// All subscriptions at one version; streams are none to the worker, for nothing is sent to them.
 #[derive(Debug, Default)]
 pub struct Catalog {
     /// The registry's version; `None` before the first load.
     pub version: Option<u64>,
     /// Finds the subscriptions that want an event.
     pub index: Index,
+    /// What was set at run time for all of them.
+    pub settings: ServiceSettings,
     subscribers: HashMap<SubscriptionId, Arc<Subscriber>>,
+    /// Whether any client holds a stream open.
+    streaming: bool,
 }
 
 /// A subscription with what this pod keeps for it between deliveries.
@@ -72,20 +80,35 @@ impl Catalog {
     /// The next catalog, with the slots of the one before.
     #[must_use]
     pub fn build(registry: &Registry, settings: &Delivery, before: &Self) -> Self {
-        let subscribers = registry
-            .subscriptions
+        let (streams, wanted): (Vec<_>, Vec<_>) = registry.subscriptions.iter().partition(|of| of.is_stream());
+        let subscribers = wanted
             .iter()
             .map(|subscription| {
                 let known = before.subscribers.get(&subscription.id).map(Arc::as_ref);
-                let subscriber = Subscriber::new(Arc::clone(subscription), settings, known);
+                let subscriber = Subscriber::new(Arc::clone(*subscription), settings, known);
                 (subscription.id.clone(), Arc::new(subscriber))
             })
             .collect();
         Self {
             version: Some(registry.version),
-            index: Index::new(registry.subscriptions.iter().cloned()),
+            index: Index::new(wanted.into_iter().cloned()),
+            settings: registry.settings,
             subscribers,
+            streaming: !streams.is_empty(),
         }
+    }
+
+    /// Whether any client holds a stream open.
+    #[must_use]
+    pub fn is_streaming(&self) -> bool {
+        self.streaming
+    }
+
+    /// Whether events are remembered for streams: one is open, or was a while ago and may resume. `now_ms` is the
+    /// time since the epoch.
+    #[must_use]
+    pub fn remembers(&self, now_ms: u64) -> bool {
+        self.streaming || now_ms < self.settings.streams.until_ms.saturating_add(CLOCKS_DIFFER_MS)
     }
 
     /// A subscriber by its id.

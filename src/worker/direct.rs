@@ -71,7 +71,7 @@ async fn deliver_all(lane: &Arc<Lane>, mut settlement: Settlement, guard: Guard)
     let started = Instant::now();
     let matches = catalog.index.matches(&message);
     metrics::event_matched(started.elapsed());
-    if matches.is_empty() {
+    if matches.is_empty() && !catalog.is_streaming() {
         lane.pod.unwanted.note(lane, &catalog, &message, &settlement);
     }
 

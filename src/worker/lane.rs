@@ -166,6 +166,13 @@ impl Lane {
         }
     }
 
+    /// Waits while nothing is published, for what was read just before that or taken over since; false when this pod
+    /// ends meanwhile: then it is a peer's.
+    async fn may_publish(&self) -> bool {
+        // Boxed: rare, and in the future of every event otherwise.
+        self.pod.publishes() || Box::pin(self.pod.publishing()).await
+    }
+
     /// Whether an entry that was ours at `since` still is. Free while heartbeats have been unbroken since then;
     /// else Redis is asked, for as long as that takes: nothing may be sent on a guess.
     pub(super) async fn still_owns(&self, stream: Stream, id: StreamId, since: Instant) -> bool {
@@ -191,6 +198,9 @@ pub struct Admitted {
 /// Processes an event. Should that panic, the event itself is the likely cause: it becomes a dead letter, to be
 /// replayed once that is mended.
 async fn process(lane: Arc<Lane>, entry: Entry, guard: Guard) {
+    if !lane.may_publish().await {
+        return;
+    }
     let (id, times, frame) = (entry.id, entry.times, Arc::new(entry.frame()));
     if AssertUnwindSafe(direct::process(&lane, id, times, Arc::clone(&frame), guard))
         .catch_unwind()
@@ -205,6 +215,9 @@ async fn process(lane: Arc<Lane>, entry: Entry, guard: Guard) {
 
 /// Drains the subscription that a redelivery entry names.
 async fn redeliver(lane: Arc<Lane>, entry: Entry, guard: Guard) {
+    if !lane.may_publish().await {
+        return;
+    }
     let named = entry
         .field("subscription")
         .and_then(|name| std::str::from_utf8(name).ok());

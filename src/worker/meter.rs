@@ -29,6 +29,7 @@ pub(super) fn labels(answer: &Answer) -> (Outcome, Reason) {
             Failure::Tls => Reason::Tls,
             Failure::Timeout => Reason::Timeout,
             Failure::Broken => Reason::Reset,
+            Failure::Blocked => Reason::Blocked,
             Failure::Setup => Reason::Other,
         },
     };

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod behind;
 pub mod catalog;
 pub mod commons;
+pub mod destinations;
 mod direct;
 mod drain;
 mod ends;
@@ -19,6 +20,7 @@ mod meter;
 mod overflow;
 pub mod persist;
 pub mod pod;
+pub mod pulse;
 pub mod reader;
 pub mod recent;
 pub mod registry;
@@ -95,6 +97,7 @@ impl Worker {
             worker.intake.spawn(reader::run(Arc::clone(&lane), events));
             worker.lanes.push(lane);
         }
+        worker.intake.spawn(pulse::run(Arc::clone(&pod), worker.lanes.clone()));
         info!(worker = pod.name, partitions = worker.lanes.len(), "worker started");
         Ok(worker)
     }

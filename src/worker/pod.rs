@@ -14,7 +14,7 @@ use super::sender::Sender;
 use super::unwanted::Unwanted;
 use crate::config::Config;
 use crate::domain::ids::SubscriptionId;
-use crate::domain::retry::RetryPolicy;
+use crate::domain::retry::{self, RetryPolicy};
 use crate::domain::subscription::{DeliveryRetryPolicy, Subscription};
 use crate::store::settle::RefusalLimits;
 use crate::store::{Store, StoreError};
@@ -57,7 +57,7 @@ impl Pod {
     pub fn new(config: Config, store: Arc<Store>, quiet: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             name: name(config.worker.name.as_deref()),
-            sender: Sender::new(config.delivery.clone()),
+            sender: Sender::new(config.delivery.clone(), config.guard()),
             slots: PodSlots::new(config.delivery.pod_max_in_flight, config.delivery.pod_max_bytes.0),
             alone: RwLock::new(()),
             quiet,
@@ -81,6 +81,16 @@ impl Pod {
     /// Puts a newer catalog in force.
     pub fn set_catalog(&self, catalog: Catalog) {
         self.catalog.send_replace(Arc::new(catalog));
+        self.remember();
+    }
+
+    /// Makes every partition remember events, or not any more, as the streams need it.
+    pub fn remember(&self) {
+        let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+        let keep = self.catalog.borrow().remembers(now_ms);
+        for partition in self.store.partitions() {
+            partition.recording.keep_events(keep);
+        }
     }
 
     /// A subscriber from the catalog, else from Redis: the catalog may be a moment old.
@@ -109,7 +119,23 @@ impl Pod {
     /// The retry settings in force for a subscription.
     #[must_use]
     pub fn policy(&self, subscription: &Subscription) -> RetryPolicy {
-        self.retry.with(subscription.retry_policy, &subscription.retry)
+        let service = self.retry.under(&self.catalog.borrow().settings);
+        service.with(subscription.retry_policy, &subscription.retry)
+    }
+
+    /// Whether events are published now.
+    #[must_use]
+    pub fn publishes(&self) -> bool {
+        self.catalog.borrow().settings.enabled
+    }
+
+    /// Waits until events are published; false when the pod is to be quiet before that.
+    pub async fn publishing(&self) -> bool {
+        let mut catalog = self.catalog.subscribe();
+        tokio::select! {
+            published = catalog.wait_for(|catalog| catalog.settings.enabled) => published.is_ok(),
+            () = self.quiet.cancelled() => false,
+        }
     }
 
     /// When refusals bury a delivery or open a circuit.
@@ -137,6 +163,7 @@ fn service_policy(config: &Config) -> RetryPolicy {
         max_delay: retry.max_delay.0.max(retry.delay.0),
         jitter: retry.jitter,
         max_attempts: retry.max_attempts,
+        last_attempt: retry::last_attempt(retry.max_attempts),
         refused_attempts: retry.refused_attempts,
         retry_after: (retry.retry_after_min.0, retry.retry_after_max.0),
     }

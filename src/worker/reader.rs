@@ -61,6 +61,10 @@ pub async fn run(lane: Arc<Lane>, reader: Reader) {
 /// # Errors
 /// When the read failed; what it may have handed out is found by the sweep.
 async fn step(lane: &Arc<Lane>, reader: &Reader, size: &mut ReadSize) -> Result<(), StoreError> {
+    // While nothing is published, what comes waits unread, in its order; the redeliveries likewise.
+    if !lane.pod.publishes() && !lane.pod.publishing().await {
+        return Ok(());
+    }
     let room = match reader.stream() {
         Stream::Events => &lane.events,
         Stream::Redeliveries => &lane.drains,

@@ -46,6 +46,12 @@ async fn load(pod: &Pod, before: &Catalog) -> Result<(), StoreError> {
             reason, "a stored subscription can't be read; it gets no events until it is mended"
         );
     }
+    if let Some(reason) = &registry.spoilt_settings {
+        warn!(
+            reason,
+            "the service's stored settings can't be read; the configuration is in force until they are set again"
+        );
+    }
     for subscription in &registry.subscriptions {
         if let Some(locked) = subscription.locked() {
             warn!(
@@ -78,6 +84,13 @@ async fn load(pod: &Pod, before: &Catalog) -> Result<(), StoreError> {
             Err(error) if error.is_transient() => return Err(error),
             Err(error) => warn!(subscription = %subscription.id, %error, "its circuit does not follow its state"),
             Ok(()) => {}
+        }
+    }
+    if catalog.settings.enabled != before.settings.enabled {
+        if catalog.settings.enabled {
+            info!("ServiceEnabled is true: publishing again, first what waited");
+        } else {
+            warn!("ServiceEnabled is false: nothing is published; events are taken in and wait");
         }
     }
     pod.set_catalog(catalog);

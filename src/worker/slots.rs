@@ -4,7 +4,7 @@
 //! another one and is parked when none comes; it is never given up. So a subscriber that hangs starves nobody, not
 //! even before its first deadline has passed.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct SubscriberSlots {
     freed: Notify,
     /// Somebody waited in vain since the last success: who comes now needn't wait for nothing.
     stuck: AtomicBool,
+    /// How many events it takes in one message, as far as is known.
+    together: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -77,6 +79,7 @@ impl SubscriberSlots {
             }),
             freed: Notify::new(),
             stuck: AtomicBool::new(false),
+            together: AtomicU32::new(u32::MAX),
         })
     }
 
@@ -170,6 +173,23 @@ impl SubscriberSlots {
     /// Sets another maximum.
     pub fn set_most(&self, most: u32) {
         self.adjust(|limit| limit.set_most(most));
+    }
+
+    /// How many events one message may carry, as far as is known; two are always worth a try.
+    #[must_use]
+    pub fn most_together(&self) -> u32 {
+        self.together.load(Ordering::Relaxed).max(2)
+    }
+
+    /// A message of so many events was more than the subscriber takes: from now on at most half of it.
+    pub fn too_many_together(&self, events: u32) {
+        self.together.fetch_min(events / 2, Ordering::Relaxed);
+    }
+
+    /// A message of so many events was taken: a few more are worth a try.
+    pub fn took_together(&self, events: u32) {
+        let more = events.saturating_add(events / 8 + 1);
+        self.together.fetch_max(more, Ordering::Relaxed);
     }
 
     fn adjust(&self, change: impl FnOnce(&mut Limit)) {

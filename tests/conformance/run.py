@@ -72,6 +72,8 @@ class Service:
             "HOLDFAST_REDFISH__LISTEN": f"127.0.0.1:{self.redfish}",
             "HOLDFAST_REDFISH__ADMIN_PASSWORD": self.password,
             "HOLDFAST_WORKER__DRAIN_DELAY": "0s",
+            # The subscriber is on this machine.
+            "HOLDFAST_DESTINATIONS__ALLOW": "127.0.0.0/8",
         }
         log = open(LOGS / "holdfast.log", "w")
         start = lambda *words: subprocess.Popen([program, *words], cwd=scratch, env=ENVIRONMENT | settings,
@@ -164,7 +166,7 @@ def event_clients(result, service, _schemas):
         return tool(result.name, "rf_event_service.py", "-r", service.base, "-u", "admin", "-p", service.password,
                     *words)
 
-    destination = f"http://127.0.0.1:{service.sink}/events"
+    destination = f"http://127.0.0.1:{service.sink}/conformance"
     status, said = events("subscribe", "-dest", destination, "-c", "conformance")
     result.check("rf_event_service.py subscribe", status == 0)
     subscription = re.search(r"Subscriptions/(\S+)", said)
@@ -185,7 +187,7 @@ def event_clients(result, service, _schemas):
 def arrived(url):
     until = time.monotonic() + 30
     while time.monotonic() < until:
-        if b"conformance" in urllib.request.urlopen(url, timeout=5).read():
+        if b"/conformance" in urllib.request.urlopen(url, timeout=5).read():
             return True
         time.sleep(0.1)
     return False

@@ -123,6 +123,8 @@ pub(crate) struct Counted {
     pub(crate) unknown: usize,
     /// Different deliveries that subscribers answered with 2xx.
     pub(crate) delivered: usize,
+    /// Those of them whose event was destroyed, perhaps before its settlement was.
+    pub(crate) of_destroyed: usize,
 }
 
 /// Where Holdfast's totals and the books differ, in words.
@@ -141,10 +143,10 @@ pub(crate) fn disagreements(ledger: &Ledger, counted: &Counted) -> Vec<String> {
             ledger.settled
         ));
     }
-    // A subscriber may have answered what was then dropped with its subscription.
+    // A subscriber may have answered what was then dropped with its subscription, or destroyed.
     let (least, most) = (
         ledger.delivered,
-        ledger.delivered + ledger.dropped + ledger.dead_lettered,
+        ledger.delivered + ledger.dropped + ledger.dead_lettered + number(counted.of_destroyed),
     );
     if !(least..=most).contains(&number(counted.delivered)) {
         all.push(format!(

@@ -1,9 +1,9 @@
 //! Closes the books of a run: what is kept in Redis, what each subscriber got, what the metrics say.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use crate::books::{Counted, Findings, Ledger, Outcome, compare, disagreements};
+use crate::books::{Counted, Findings, Got, Ledger, Outcome, Page, compare, disagreements};
 use crate::producer::marks;
 use crate::stage::Stage;
 
@@ -36,11 +36,12 @@ pub(crate) async fn check(stage: &Stage) -> Verdict {
         refused: count(Outcome::Refused),
         ..Verdict::default()
     };
-    let mut delivered = 0;
+    let (mut delivered, mut of_destroyed) = (0, 0);
     for (place, subscriber) in stage.subscribers().enumerate() {
         let mut page = subscriber.page(stage.seed);
         delivered += subscriber.sink.counts().distinct;
         page.kept = kept(stage, &subscriber.id);
+        of_destroyed += arrived(&page, &stage.destroyed);
         let findings = compare(&sent, &stage.destroyed, &page);
         verdict.duplicates += findings.duplicates;
         verdict.lost += findings.lost.len();
@@ -54,10 +55,18 @@ pub(crate) async fn check(stage: &Stage) -> Verdict {
             accepted: verdict.accepted - stage.destroyed.len(),
             unknown: verdict.unknown + stage.destroyed.len(),
             delivered: usize::try_from(delivered).unwrap(),
+            of_destroyed,
         };
         verdict.problems.extend(ledger_problems(stage, &counted).await);
     }
     verdict
+}
+
+/// How many of some events have arrived, each counted once.
+fn arrived(page: &Page, events: &HashSet<u64>) -> usize {
+    let is_one = |got: &&Got| got.number.is_some_and(|number| events.contains(&number));
+    let ids: HashSet<&str> = page.got.iter().filter(is_one).map(|got| got.id.as_str()).collect();
+    ids.len()
 }
 
 /// Waits for the gauges to agree with the books; answers where they never did.
@@ -104,8 +113,8 @@ async fn ledger(stage: &Stage) -> Option<Ledger> {
 }
 
 /// The events that are parked for a subscription or are its dead letters.
-fn kept(stage: &Stage, subscription: &str) -> std::collections::HashSet<u64> {
-    let mut kept = std::collections::HashSet::new();
+fn kept(stage: &Stage, subscription: &str) -> HashSet<u64> {
+    let mut kept = HashSet::new();
     for partition in stage.store.partitions() {
         let keys = partition.keys();
         let members = stage.servers.cli(&["ZRANGE", &keys.retry(subscription), "0", "-1"]);

@@ -9,6 +9,7 @@ mod books;
 mod catalogue;
 mod check;
 mod fixtures;
+mod ground;
 mod kinds;
 mod mix;
 mod producer;
@@ -30,7 +31,6 @@ use clap::Parser;
 use catalogue::{FAULTS, Fault};
 use check::Verdict;
 use report::Row;
-use stage::{Fixture, NORMAL};
 
 /// Tries to make Holdfast lose an event.
 #[derive(Parser)]
@@ -77,8 +77,7 @@ async fn main() -> ExitCode {
     if let Some(minutes) = args.minutes {
         for seed in mix::seeds(seed, minutes) {
             println!("   mix of seed {seed} …");
-            let verdict = run::play("mix", seed, NORMAL, Fixture::None, mix::round).await;
-            rows.push(said(0, "mix", Ok(verdict)));
+            rows.push(said(0, "mix", mixed(seed).await));
         }
     } else {
         for fault in FAULTS.iter().filter(|fault| is_chosen(&args, fault)) {
@@ -104,9 +103,16 @@ fn said(number: u8, name: &'static str, result: Result<Verdict, String>) -> Row 
     row
 }
 
+/// Plays a mix, or says why it can't be played here.
+async fn mixed(seed: u64) -> Result<Verdict, String> {
+    let setting = mix::ground(seed).setting();
+    let fixture = setting.needs.make()?;
+    Ok(run::play("mix", seed, setting, fixture, mix::round).await)
+}
+
 /// Plays a fault, or says why it can't be played here.
 async fn played(fault: &Fault, seed: u64) -> Result<Verdict, String> {
-    let setting = (fault.setting)();
+    let setting = fault.ground.setting();
     let fixture = setting.needs.make()?;
     let mut verdict = run::play(fault.name, seed, setting, fixture, fault.act).await;
     if fault.once && verdict.duplicates > 0 {

@@ -115,6 +115,19 @@ impl Producer {
         log.values().filter(|line| line.outcome == Outcome::Accepted).count()
     }
 
+    /// What was accepted around this moment is in doubt: a master that is killed may have confirmed what it had not
+    /// sent to a replica yet. It may arrive, and need not.
+    pub(crate) fn doubt(&self, moment: Instant) {
+        const AROUND: Duration = Duration::from_millis(250);
+        let moment = moment.duration_since(self.desk.started);
+        let mut log = self.desk.log.lock().unwrap();
+        let around = log.values_mut().filter(|line| line.at.abs_diff(moment) <= AROUND);
+        for line in around.filter(|line| line.outcome == Outcome::Accepted) {
+            line.outcome = Outcome::Unknown;
+            line.told.push_str(", as its master was killed");
+        }
+    }
+
     /// One line an event, by number.
     pub(crate) fn log(&self) -> String {
         let log = self.desk.log.lock().unwrap();

@@ -328,19 +328,23 @@ impl Stage {
         };
         let launcher = own_launcher.iter().chain(&wish.launcher).map(String::as_str);
         let launcher: Vec<&str> = launcher.collect();
-        let process = Holdfast::start_by(&launcher, &["serve"], &environment);
-        self.pods.push(Pod {
-            process,
-            proxy,
-            name: name.clone(),
-            unreachable: wish.unreachable,
-        });
+        let mut process = Holdfast::start_by(&launcher, &["serve"], &environment);
         let first = format!("{name}-");
         wait_until("the new pod lives", SOON, async || {
+            // While it waited for Redis, another program took the port that was free before.
+            if process.stderr().contains("Address already in use") {
+                process = Holdfast::start_by(&launcher, &["serve"], &environment);
+            }
             let workers = self.servers.cli(&["ZRANGE", "holdfast:{0}:workers", "0", "-1"]);
             workers.lines().any(|worker| worker.starts_with(&first))
         })
         .await;
+        self.pods.push(Pod {
+            process,
+            proxy,
+            name,
+            unreachable: wish.unreachable,
+        });
         self.aim();
     }
 

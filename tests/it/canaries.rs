@@ -13,7 +13,7 @@ use holdfast::cli::sink::{Mode, Sink, SinkOptions};
 use serde_json::Value;
 
 use crate::support::certificates::Authority;
-use crate::support::{Holdfast, SHORT_TIMES, TestRedis, wait_until};
+use crate::support::{Holdfast, LOOPBACK, SHORT_TIMES, TestRedis, wait_until};
 
 const SOON: Duration = Duration::from_secs(40);
 const REDIS_PASSWORD: &str = "c4n4ry-redis-password";
@@ -72,6 +72,7 @@ impl Planted {
             ("HOLDFAST_SECRETS__KEY", key.clone()),
             ("HOLDFAST_SECRETS__PREVIOUS_KEYS", previous.clone()),
             ("HOLDFAST_LOG__LEVEL", "debug".to_owned()),
+            (LOOPBACK.0, LOOPBACK.1.to_owned()),
         ];
         let environment: Vec<(String, String)> = environment.map(|(name, value)| (name.to_owned(), value)).to_vec();
         let all: Vec<(&str, &str)> = SHORT_TIMES

@@ -159,7 +159,7 @@ fn every_problem_is_listed_at_once() {
     let file = path.display();
     for line in [
         format!("{file}:3: no setting is called retry.dely; did you mean retry.delay?"),
-        format!("{file}:4: no section is called retries; there are redis, "),
+        format!("{file}:4: no section is called retries; there are serve, redis, "),
         format!("{file}:6: log.format=\"xml\": must be auto, pretty or json"),
         format!("{file}:2: retry.backoff=0.5: must be a number from 1.0"),
         "HOLDFAST_RETRY__DELY: no such setting; did you mean HOLDFAST_RETRY__DELAY?".to_owned(),

@@ -107,8 +107,17 @@ fn totals_that_do_not_add_up_are_said() {
         accepted: 4,
         unknown: 1,
         delivered: 15,
+        of_destroyed: 0,
     };
     assert_eq!(disagreements(&good, &counted), Vec::<String>::new());
+    // It may have arrived before it was destroyed, and may have been settled by then or not.
+    let destroyed = |delivered| Counted {
+        delivered,
+        of_destroyed: 1,
+        ..counted
+    };
+    assert_eq!(disagreements(&good, &destroyed(16)), Vec::<String>::new());
+    assert_eq!(disagreements(&good, &destroyed(17)).len(), 1);
     let wrong = [
         Ledger { wanted: 16, ..good },
         Ledger { settled: 3, ..good },

@@ -10,12 +10,15 @@ mod embedded;
 mod engine;
 mod fault_books;
 mod gauges;
+mod image;
 mod intake;
 mod k8s;
 mod layers;
 mod page;
 mod probe;
+mod redfish;
 mod redis_connection;
+mod sender;
 mod sink;
 mod store;
 #[path = "../support/mod.rs"]

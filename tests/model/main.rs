@@ -2,13 +2,15 @@
 //! at any step, schedulers, lost replies, late and repeated settlements, refusals, an operator.
 //!
 //! `tests/it/store/walk.rs` is its counterpart: a random walk over the real scripts on a real Redis. A change of a
-//! script belongs into `scripts.rs` here too.
+//! script belongs into `scripts.rs` or `upkeep.rs` here too.
 
+mod ends;
 mod explore;
 mod rules;
 mod scripts;
 mod state;
 mod steps;
+mod upkeep;
 
 use explore::{Explored, explore};
 use rules::{Rule, Rules};
@@ -32,6 +34,11 @@ const NO_FAULTS: Faults = Faults {
     suspensions: 0,
     removals: 0,
     replays: 0,
+    floors: 0,
+    leaves: 0,
+    buried: 0,
+    filed: 0,
+    broken: false,
 };
 
 /// Two events, failures, a crash.
@@ -93,6 +100,7 @@ const REFUSALS: Model = Model {
     faults: Faults {
         failures: 1,
         refusals: 2,
+        crashes: 1,
         lost_replies: 1,
         replays: 1,
         ..NO_FAULTS
@@ -109,6 +117,75 @@ const OPERATOR: Model = Model {
         lost_replies: 1,
         suspensions: 1,
         removals: 1,
+        ..NO_FAULTS
+    },
+};
+
+/// Answers with Retry-After, to what is on its way and to a probe.
+const FLOORS: Model = Model {
+    workers: 2,
+    events: 2,
+    subscriptions: 1,
+    faults: Faults {
+        failures: 2,
+        crashes: 1,
+        lost_replies: 1,
+        floors: 1,
+        ..NO_FAULTS
+    },
+};
+
+/// An event that gets the same answer for ever, with a good one behind it.
+const BROKEN: Model = Model {
+    workers: 2,
+    events: 2,
+    subscriptions: 1,
+    faults: Faults {
+        failures: 1,
+        crashes: 1,
+        lost_replies: 1,
+        broken: true,
+        ..NO_FAULTS
+    },
+};
+
+/// A worker shuts down at any moment.
+const LEAVING: Model = Model {
+    workers: 2,
+    events: 2,
+    subscriptions: 1,
+    faults: Faults {
+        failures: 1,
+        lost_replies: 1,
+        leaves: 1,
+        ..NO_FAULTS
+    },
+};
+
+/// The same while another dies.
+const LEAVING_AND_DYING: Model = Model {
+    workers: 3,
+    events: 1,
+    subscriptions: 1,
+    faults: Faults {
+        failures: 1,
+        crashes: 1,
+        lost_replies: 1,
+        leaves: 1,
+        ..NO_FAULTS
+    },
+};
+
+/// Limits move what waits while it is probed and while workers crash.
+const LIMITS: Model = Model {
+    workers: 2,
+    events: 2,
+    subscriptions: 1,
+    faults: Faults {
+        failures: 1,
+        crashes: 1,
+        buried: 1,
+        filed: 1,
         ..NO_FAULTS
     },
 };
@@ -155,6 +232,31 @@ fn an_operator_at_any_moment() {
     holds(&OPERATOR);
 }
 
+#[test]
+fn a_subscriber_that_asks_for_a_pause() {
+    holds(&FLOORS);
+}
+
+#[test]
+fn a_broken_event_in_front() {
+    holds(&BROKEN);
+}
+
+#[test]
+fn a_worker_that_leaves() {
+    holds(&LEAVING);
+}
+
+#[test]
+fn a_worker_that_leaves_while_another_dies() {
+    holds(&LEAVING_AND_DYING);
+}
+
+#[test]
+fn limits_of_what_waits() {
+    holds(&LIMITS);
+}
+
 /// Without any one of the rules something goes wrong, and this: the shortest way to it is printed.
 #[test]
 fn every_rule_is_needed() {
@@ -181,6 +283,13 @@ fn every_rule_is_needed() {
         (Rule::ResumeArms, &OPERATOR, "nothing will wake it"),
         (Rule::TombstoneStopsPark, &OPERATOR, "parked for a removed subscription"),
         (Rule::ReplayFindsFirst, &REFUSALS, "a delivery is counted twice"),
+        (Rule::FetchKnowsFloor, &FLOORS, "a subscriber is not left alone"),
+        (Rule::FloorArms, &FLOORS, "nothing will wake it"),
+        (Rule::ProbesWalk, &BROKEN, "what waits is never delivered"),
+        (Rule::LeaveArms, &LEAVING, "nothing will wake it"),
+        (Rule::GoodbyeComesLast, &LEAVING, "a living worker is robbed"),
+        (Rule::FileFirst, &LIMITS, "an event is lost"),
+        (Rule::OnlyWhatLeavesCounts, &LIMITS, "the books do not balance"),
     ];
     for (rule, model, consequence) in table {
         let Some((found, steps)) = run(model, Rules::without(rule)).problem else {

@@ -39,6 +39,20 @@ pub(crate) enum Rule {
     TombstoneStopsPark,
     /// `replay` goes by whether it still found the dead letter.
     ReplayFindsFirst,
+    /// `fetch` gives out no probe before Retry-After is over.
+    FetchKnowsFloor,
+    /// `fetch` arms when it ends a redelivery for that.
+    FloorArms,
+    /// A probe passes over the oldest when that got the same HTTP answer again and again.
+    ProbesWalk,
+    /// `leave` arms what the drain that it gives back leaves behind.
+    LeaveArms,
+    /// A worker says that it left when nothing of it runs any more.
+    GoodbyeComesLast,
+    /// A line is on disk before its delivery leaves the queue.
+    FileFirst,
+    /// `delivered` and `overflowed` count only what left the queue by them.
+    OnlyWhatLeavesCounts,
 }
 
 /// Those in force.

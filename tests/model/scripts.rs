@@ -1,25 +1,28 @@
 //! The scripts, each one step of the model, under the names of `src/store/lua`. What a rule guards is marked by
 //! the rule's name.
 //!
-//! Not in the model: `retain` and `overflowed`, which take deliveries out of a queue whoever drains it and make no
-//! wake-up (the random walk has them), and what is kept or read for looking things up only: `recent`, `sources`,
-//! `trim`, `parked`, `obituaries`, `census`, `snapshot`.
+//! Not in the model: what is kept or read for looking things up only (`recent`, `sources`, `trim`, `parked`,
+//! `obituaries`, `census`, `snapshot`), and `wake`, which is an `arm` and a `reinject`. There is one partition: no
+//! script touches a key of two, so that the steps of several are those of each in any order, and what is shown of one
+//! holds for each.
 
 use super::rules::{Rule, Rules};
 use super::state::{
     Circuit, Delivery, Drain, Due, Event, Held, Parked, Place, Pod, Redelivery, Stage, State, Subscription, Verdict,
-    Watch, Worker,
+    Worker,
 };
 
 /// How `arm` treats a wake-up that is there: `ZADD NX` or `ZADD LT`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
+pub(super) enum How {
     Nx,
     Lt,
 }
 
 /// Refusals of one delivery that bury it.
 const BURY_AFTER: u8 = 2;
+/// Equal answers that make the oldest a suspect.
+const SUSPECT_AFTER: u8 = 2;
 
 /// A state while a script runs on it.
 pub(crate) struct Scripts<'a> {
@@ -28,27 +31,28 @@ pub(crate) struct Scripts<'a> {
 }
 
 impl Scripts<'_> {
-    fn circuit(&mut self, s: Subscription) -> &mut Circuit {
+    pub(super) fn circuit(&mut self, s: Subscription) -> &mut Circuit {
         &mut self.state.circuits[s]
     }
 
-    fn delivery(&mut self, e: Event, s: Subscription) -> &mut Delivery {
+    pub(super) fn delivery(&mut self, e: Event, s: Subscription) -> &mut Delivery {
         &mut self.state.deliveries[e][s]
     }
 
-    fn mine(&self, id: u8, w: Worker) -> bool {
+    pub(super) fn mine(&self, id: u8, w: Worker) -> bool {
         let out = &self.state.redeliveries;
         out.iter()
             .any(|entry| entry.id == id && entry.place == Place::Pending(w))
     }
 
-    fn arm(&mut self, s: Subscription, at: Due, how: How) {
+    pub(super) fn arm(&mut self, s: Subscription, at: Due, how: How) {
         let circuit = self.state.circuits[s];
         let suspended = circuit.suspended && self.rules.has(Rule::ArmKnowsSuspension);
         let out = circuit.entry.is_some() && self.rules.has(Rule::ArmKnowsEntry);
         if suspended || out || !self.state.waits(s) {
             return;
         }
+        let at = if circuit.floor { Due::Later } else { at };
         let wakeup = match (circuit.wakeup, how) {
             (None, _) => at,
             (Some(_), _) if !self.rules.has(Rule::ArmNeverLater) => at,
@@ -62,7 +66,7 @@ impl Scripts<'_> {
         self.circuit(s).wakeup = Some(wakeup);
     }
 
-    fn arm_earliest(&mut self, s: Subscription) {
+    pub(super) fn arm_earliest(&mut self, s: Subscription) {
         if self.state.waits(s) {
             let due = self.state.oldest_due(s).map_or(Due::Later, |_| Due::Now);
             self.arm(s, due, How::Lt);
@@ -70,7 +74,7 @@ impl Scripts<'_> {
     }
 
     /// Whether it is new.
-    fn park(&mut self, e: Event, s: Subscription, parked: Parked) -> bool {
+    pub(super) fn park(&mut self, e: Event, s: Subscription, parked: Parked) -> bool {
         let removed = self.state.circuits[s].removed && self.rules.has(Rule::TombstoneStopsPark);
         let delivery = self.delivery(e, s);
         if removed {
@@ -85,7 +89,7 @@ impl Scripts<'_> {
         true
     }
 
-    fn bury(&mut self, e: Event, s: Subscription) {
+    pub(super) fn bury(&mut self, e: Event, s: Subscription) {
         let delivery = self.delivery(e, s);
         *delivery = Delivery {
             dead: true,
@@ -95,7 +99,7 @@ impl Scripts<'_> {
     }
 
     /// Ends a redelivery.
-    fn done(&mut self, s: Subscription, id: u8, by: Worker) {
+    pub(super) fn done(&mut self, s: Subscription, id: u8, by: Worker) {
         let out = &mut self.state.redeliveries;
         if let Some(at) = out.iter().position(|entry| entry.id == id) {
             let entry = out.remove(at);
@@ -138,12 +142,14 @@ impl Scripts<'_> {
             match held.verdicts[s].expect("every delivery has a verdict") {
                 Verdict::Delivered => {
                     self.delivery(e, s).wanted += 1;
+                    self.delivery(e, s).ended += 1;
                     if was_behind {
                         self.arm(s, Due::Now, How::Lt);
                     }
                 }
-                Verdict::Unavailable => {
+                verdict @ (Verdict::Unavailable | Verdict::Floored | Verdict::Broken) => {
                     self.park(e, s, in_order);
+                    self.circuit(s).floor |= verdict == Verdict::Floored && !self.state.circuits[s].removed;
                     self.open(s);
                     self.arm(s, Due::Later, How::Nx);
                 }
@@ -237,8 +243,23 @@ impl Scripts<'_> {
             self.done(s, id, w);
             return None;
         }
+        if circuit.open && circuit.floor && self.rules.has(Rule::FetchKnowsFloor) {
+            self.done(s, id, w);
+            if self.rules.has(Rule::FloorArms) {
+                self.arm(s, Due::Later, How::Nx);
+            }
+            return None;
+        }
+        if circuit.open && circuit.floor {
+            self.state.misdeed = Some("a subscriber is not left alone");
+        }
+        let mut passed = drain.passed;
         let stage = match self.state.oldest_due(s) {
-            Some(e) => Stage::Holds(e),
+            Some(e) => {
+                let behind = self.walk(s, e);
+                passed = behind.map(|_| e).or(passed);
+                Stage::Holds(behind.unwrap_or(e))
+            }
             None if circuit.open && self.state.waits(s) => {
                 self.done(s, id, w);
                 self.arm_earliest(s);
@@ -246,21 +267,50 @@ impl Scripts<'_> {
             }
             None => Stage::End,
         };
-        Some(Drain { stage, ..drain })
+        Some(Drain { stage, passed, ..drain })
+    }
+
+    /// The delivery behind a suspect that is probed in its place.
+    fn walk(&self, s: Subscription, oldest: Event) -> Option<Event> {
+        let circuit = &self.state.circuits[s];
+        let suspected = circuit.suspect == Some((oldest, SUSPECT_AFTER));
+        if !circuit.open || !suspected || !self.rules.has(Rule::ProbesWalk) {
+            return None;
+        }
+        let due = |e: &Event| {
+            self.state.deliveries[*e][s]
+                .parked
+                .is_some_and(|parked| parked.due == Due::Now)
+        };
+        (oldest + 1..self.state.deliveries.len()).find(due)
+    }
+
+    /// What an answer of the oldest, or of one behind it, says about the suspect.
+    fn suspect(&mut self, s: Subscription, e: Event, verdict: Verdict) {
+        let circuit = self.circuit(s);
+        circuit.suspect = match circuit.suspect {
+            _ if verdict != Verdict::Broken => None,
+            Some((known, same)) if known == e => Some((e, SUSPECT_AFTER.min(same + 1))),
+            _ => Some((e, 1)),
+        };
     }
 
     pub(crate) fn delivered(&mut self, w: Worker, drain: Drain, e: Event) -> Option<Drain> {
         let s = drain.subscription;
-        self.delivery(e, s).parked = None;
+        let left = self.delivery(e, s).parked.take().is_some();
+        if left || !self.rules.has(Rule::OnlyWhatLeavesCounts) {
+            self.delivery(e, s).ended += 1;
+        }
         if !self.mine(drain.id, w) {
             if self.circuit(s).behind {
                 self.arm(s, Due::Now, How::Lt);
             }
             return None;
         }
-        self.circuit(s).open = false;
+        self.answered(s);
         Some(Drain {
             stage: Stage::Begin,
+            succeeded: true,
             ..drain
         })
     }
@@ -269,7 +319,13 @@ impl Scripts<'_> {
         self.rules.has(Rule::DrainNeedsMine) && !self.mine(id, w)
     }
 
-    pub(crate) fn failed(&mut self, w: Worker, drain: Drain, e: Event) {
+    /// An answer closes the circuit.
+    fn answered(&mut self, s: Subscription) {
+        let circuit = self.circuit(s);
+        (circuit.open, circuit.floor, circuit.suspect) = (false, false, None);
+    }
+
+    pub(crate) fn failed(&mut self, w: Worker, drain: Drain, e: Event, verdict: Verdict) {
         let (s, id) = (drain.subscription, drain.id);
         if self.fenced(id, w) {
             return;
@@ -285,6 +341,8 @@ impl Scripts<'_> {
         }
         if self.state.waits(s) {
             self.open(s);
+            self.suspect(s, e, verdict);
+            self.circuit(s).floor |= verdict == Verdict::Floored && !self.state.circuits[s].removed;
             if self.rules.has(Rule::FailedArms) {
                 self.arm(s, Due::Later, How::Nx);
             }
@@ -297,9 +355,10 @@ impl Scripts<'_> {
     }
 
     /// Nothing is due any more: not open, and behind only while suspended.
-    fn close(&mut self, s: Subscription) {
+    pub(super) fn close(&mut self, s: Subscription) {
+        self.answered(s);
         let circuit = self.circuit(s);
-        (circuit.open, circuit.behind) = (false, circuit.suspended);
+        circuit.behind = circuit.suspended;
     }
 
     pub(crate) fn refused(&mut self, w: Worker, drain: Drain, e: Event) -> Option<Drain> {
@@ -318,7 +377,7 @@ impl Scripts<'_> {
                     in_order: false,
                 });
             }
-            self.circuit(s).open = false;
+            self.answered(s);
         }
         Some(Drain {
             stage: Stage::Begin,
@@ -347,83 +406,6 @@ impl Scripts<'_> {
         self.arm_earliest(s);
         None
     }
-
-    /// Takes over at most one entry of each stream; answers the event that came.
-    pub(crate) fn claim(&mut self, me: Worker, dead: Worker) -> Option<Event> {
-        let moved = self.state.pods[dead].watch == Watch::Moved;
-        if moved && self.rules.has(Rule::ClaimChecksScore) {
-            return None;
-        }
-        let events = &mut self.state.events;
-        let event = events.iter().position(|place| *place == Place::Pending(dead));
-        if let Some(e) = event {
-            events[e] = Place::Pending(me);
-        }
-        let out = &mut self.state.redeliveries;
-        if let Some(entry) = out.iter_mut().find(|entry| entry.place == Place::Pending(dead)) {
-            entry.place = Place::Pending(me);
-        }
-        if !self.rules.has(Rule::ConsumerGoesLast) {
-            let places = out.iter_mut().map(|entry| &mut entry.place).chain(events);
-            for place in places.filter(|place| **place == Place::Pending(dead)) {
-                *place = Place::Orphan;
-            }
-        }
-        if moved && event.is_some() {
-            self.state.misdeed = Some("a living worker is robbed");
-        }
-        event
-    }
-
-    pub(crate) fn suspend(&mut self, s: Subscription) {
-        let circuit = self.circuit(s);
-        (circuit.wakeup, circuit.suspended, circuit.behind) = (None, true, true);
-    }
-
-    pub(crate) fn resume(&mut self, s: Subscription) {
-        self.circuit(s).suspended = false;
-        if !self.rules.has(Rule::ResumeArms) {
-            return;
-        }
-        if self.state.oldest_due(s).is_some() {
-            self.arm(s, Due::Now, How::Lt);
-        } else if self.circuit(s).entry.is_none() {
-            self.close(s);
-            self.arm_earliest(s);
-        }
-    }
-
-    pub(crate) fn remove(&mut self, s: Subscription) {
-        let entry = self.circuit(s).entry;
-        *self.circuit(s) = Circuit {
-            removed: true,
-            entry,
-            ..Circuit::default()
-        };
-        for of in &mut self.state.deliveries {
-            if of[s].parked.take().is_some() {
-                of[s].dropped = true;
-            }
-        }
-    }
-
-    pub(crate) fn replay(&mut self, e: Event, s: Subscription) {
-        if !self.state.deliveries[e][s].dead && self.rules.has(Rule::ReplayFindsFirst) {
-            return;
-        }
-        self.delivery(e, s).dead = false;
-        let again = Parked {
-            due: Due::Now,
-            in_order: false,
-        };
-        if self.park(e, s, again) {
-            if self.delivery(e, s).wanted > 1 {
-                self.state.misdeed = Some("a delivery is counted twice");
-            }
-            let how = if self.circuit(s).behind { How::Nx } else { How::Lt };
-            self.arm(s, Due::Now, how);
-        }
-    }
 }
 
 impl Pod {
@@ -431,6 +413,7 @@ impl Pod {
     pub(crate) fn die(&mut self) {
         *self = Self {
             watch: self.watch,
+            left: self.left,
             ..Self::default()
         };
     }

@@ -48,8 +48,12 @@ pub(crate) struct Delivery {
     /// Dropped with its subscription.
     pub(crate) dropped: bool,
     pub(crate) refusals: u8,
+    /// A line of a worker's file.
+    pub(crate) filed: bool,
     /// How often the ledger counted it as wanted, without its dead letters.
     pub(crate) wanted: u8,
+    /// How often it counted what became of it.
+    pub(crate) ended: u8,
 }
 
 /// A subscription's circuit and its place among those that wait.
@@ -62,6 +66,10 @@ pub(crate) struct Circuit {
     pub(crate) wakeup: Option<Due>,
     /// The outstanding redelivery.
     pub(crate) entry: Option<u8>,
+    /// Retry-After forbids a probe for now.
+    pub(crate) floor: bool,
+    /// Got the same HTTP answer so many times as the oldest.
+    pub(crate) suspect: Option<(Event, u8)>,
 }
 
 /// An entry of the redelivery stream.
@@ -80,6 +88,10 @@ pub(crate) enum Verdict {
     Refused,
     /// Not sent: the subscription is behind.
     Behind,
+    /// Unavailable, and not to be asked for a while.
+    Floored,
+    /// An HTTP answer that only the broken event gets.
+    Broken,
 }
 
 /// A worker's view of an event that it holds.
@@ -110,6 +122,19 @@ pub(crate) struct Drain {
     pub(crate) id: u8,
     pub(crate) subscription: Subscription,
     pub(crate) stage: Stage,
+    /// Passed over for a probe behind it.
+    pub(crate) passed: Option<Event>,
+    /// Something that it sent has succeeded.
+    pub(crate) succeeded: bool,
+}
+
+/// A delivery that a worker moves from its queue to its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Overflow {
+    pub(crate) event: Event,
+    pub(crate) subscription: Subscription,
+    /// Its line is on disk.
+    pub(crate) written: bool,
 }
 
 /// What a peer saw of a worker's heartbeat.
@@ -126,9 +151,14 @@ pub(crate) enum Watch {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Pod {
     pub(crate) alive: bool,
+    /// Shuts down: takes on nothing new.
+    pub(crate) leaving: bool,
+    /// Its heartbeat says that it left.
+    pub(crate) left: bool,
     pub(crate) watch: Watch,
     pub(crate) held: [Option<Held>; EVENTS],
     pub(crate) drain: Option<Drain>,
+    pub(crate) overflow: Option<Overflow>,
     /// Saw that a wake-up is due, and injects it whatever became of it: only where ZREM does not decide.
     pub(crate) saw_due: bool,
 }
@@ -145,6 +175,15 @@ pub(crate) struct Faults {
     pub(crate) suspensions: u8,
     pub(crate) removals: u8,
     pub(crate) replays: u8,
+    /// Answers that ask for a pause.
+    pub(crate) floors: u8,
+    /// Workers that shut down.
+    pub(crate) leaves: u8,
+    /// Deliveries beyond a limit that become dead letters, and such that go to a file.
+    pub(crate) buried: u8,
+    pub(crate) filed: u8,
+    /// The first event gets the same HTTP answer for ever.
+    pub(crate) broken: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -184,7 +223,8 @@ impl State {
             Verdict::Delivered => self.deliveries[e][s].received = true,
             Verdict::Unavailable => self.left.failures -= 1,
             Verdict::Refused => self.left.refusals -= 1,
-            Verdict::Behind => {}
+            Verdict::Floored => self.left.floors -= 1,
+            Verdict::Behind | Verdict::Broken => {}
         }
     }
 
@@ -200,6 +240,27 @@ impl State {
             .position(|of| of[s].parked.is_some_and(|parked| parked.due == Due::Now))
     }
 
+    /// What a subscriber may answer to an event now.
+    pub(crate) fn answers(&self, e: Event) -> Vec<Verdict> {
+        if self.left.broken && e == 0 {
+            return vec![Verdict::Broken];
+        }
+        let answers = [
+            (true, Verdict::Delivered),
+            (self.left.failures > 0, Verdict::Unavailable),
+            (self.left.refusals > 0, Verdict::Refused),
+            (self.left.floors > 0, Verdict::Floored),
+        ];
+        let may = answers.into_iter().filter(|(may, _)| *may);
+        may.map(|(_, verdict)| verdict).collect()
+    }
+
+    /// Whether a worker lives that does not shut down, besides this one.
+    pub(crate) fn has_other(&self, worker: Worker) -> bool {
+        let mut others = self.pods.iter().enumerate().filter(|(other, _)| *other != worker);
+        others.any(|(_, pod)| pod.alive && !pod.leaving)
+    }
+
     /// What is broken.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         if self.misdeed.is_some() {
@@ -207,9 +268,13 @@ impl State {
         }
         let deliveries = self.events.iter().zip(&self.deliveries);
         for (place, of) in deliveries {
-            let kept = |d: &Delivery| d.parked.is_some() || d.received || d.dead || d.dropped;
+            let kept = |d: &Delivery| d.parked.is_some() || d.received || d.dead || d.dropped || d.filed;
             if *place == Place::Acknowledged && !of.iter().all(kept) {
                 return Some("an event is lost");
+            }
+            let balanced = |d: &Delivery| d.wanted == u8::from(d.parked.is_some()) + d.ended;
+            if !of.iter().all(balanced) {
+                return Some("the books do not balance");
             }
         }
         (0..self.circuits.len()).find_map(|s| self.problem_of(s))
@@ -253,9 +318,12 @@ impl State {
         rules.into_iter().find_map(|(broken, what)| broken.then_some(what))
     }
 
-    /// Everything is delivered, or given up by policy, and nobody has anything left to do for it.
+    /// Everything is delivered, or given up by policy, and nobody has anything left to do for it. A broken event
+    /// that waits alone is probed for ever.
     pub(crate) fn is_over(&self) -> bool {
         let settled = self.events.iter().all(|place| *place == Place::Acknowledged);
-        settled && self.redeliveries.is_empty() && (0..self.circuits.len()).all(|s| !self.waits(s))
+        let others = self.deliveries.iter().skip(usize::from(self.left.broken));
+        let nothing_waits = others.flatten().all(|delivery| delivery.parked.is_none());
+        settled && self.redeliveries.is_empty() && nothing_waits
     }
 }

@@ -2,7 +2,7 @@
 
 use super::rules::{Rule, Rules};
 use super::scripts::Scripts;
-use super::state::{Drain, Due, Event, Held, Place, Stage, State, Subscription, Verdict, Watch, Worker};
+use super::state::{Drain, Due, Event, Held, Place, Stage, State, Subscription, Verdict, Worker};
 
 /// One step. Those with `lost` are done twice where it is true: the reply to the first was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,22 @@ pub(crate) enum Step {
         lost: bool,
     },
     Crash(Worker),
+    /// It is asked to stop.
+    Quiet(Worker),
+    LeaveDrain {
+        worker: Worker,
+        lost: bool,
+    },
+    /// Its last heartbeat says that it left.
+    Goodbye(Worker),
+    Retain(Subscription),
+    /// A worker is offered what is beyond a limit, for its file.
+    Offer(Worker, Subscription),
+    WriteLine(Worker),
+    Overflowed {
+        worker: Worker,
+        lost: bool,
+    },
     Suspend(Subscription),
     Resume(Subscription),
     Remove(Subscription),
@@ -63,8 +79,11 @@ impl Step {
             | Self::Settle { lost, .. }
             | Self::Report { lost, .. }
             | Self::Finish { lost, .. }
+            | Self::LeaveDrain { lost, .. }
+            | Self::Overflowed { lost, .. }
             | Self::Claim { lost, .. } => lost,
-            Self::Crash(_) | Self::Suspend(_) | Self::Remove(_) | Self::Replay(..) => true,
+            Self::Crash(_) | Self::Quiet(_) | Self::Suspend(_) | Self::Remove(_) | Self::Replay(..) => true,
+            Self::Retain(_) | Self::Offer(..) => true,
             _ => false,
         }
     }
@@ -76,9 +95,9 @@ pub(crate) struct Steps {
 }
 
 /// Collects the states that follow from one.
-struct Next<'a> {
-    from: &'a State,
-    rules: Rules,
+pub(super) struct Next<'a> {
+    pub(super) from: &'a State,
+    pub(super) rules: Rules,
     out: Vec<(Step, State)>,
 }
 
@@ -92,10 +111,14 @@ impl Steps {
         next.world();
         for worker in 0..state.pods.len() {
             if state.pods[worker].alive {
-                next.reading(worker);
+                if !state.pods[worker].leaving {
+                    next.reading(worker);
+                    next.scheduler(worker);
+                }
                 next.direct(worker);
                 next.drain(worker);
-                next.scheduler(worker);
+                next.leaving(worker);
+                next.limits(worker);
             }
             next.death(worker);
         }
@@ -105,7 +128,7 @@ impl Steps {
 }
 
 impl Next<'_> {
-    fn add(&mut self, step: Step, change: impl FnOnce(&mut Scripts)) {
+    pub(super) fn add(&mut self, step: Step, change: impl FnOnce(&mut Scripts)) {
         let mut state = self.from.clone();
         change(&mut Scripts {
             state: &mut state,
@@ -117,7 +140,7 @@ impl Next<'_> {
     }
 
     /// The same with its reply, and without it where a reply may still be lost.
-    fn add_with_loss(&mut self, step: impl Fn(bool) -> Step, change: impl Fn(&mut Scripts, bool)) {
+    pub(super) fn add_with_loss(&mut self, step: impl Fn(bool) -> Step, change: impl Fn(&mut Scripts, bool)) {
         self.add(step(false), |on| change(on, false));
         if self.from.left.lost_replies > 0 {
             self.add(step(true), |on| {
@@ -134,6 +157,7 @@ impl Next<'_> {
         }
         self.add(Step::TimePasses, |on| {
             for circuit in &mut on.state.circuits {
+                circuit.floor = false;
                 circuit.wakeup = circuit.wakeup.map(|_| Due::Now);
             }
             for parked in on
@@ -182,20 +206,6 @@ impl Next<'_> {
         }
     }
 
-    /// What a subscriber may answer now.
-    fn answers(&self) -> Vec<Verdict> {
-        let left = self.from.left;
-        let answers = [
-            (true, Verdict::Delivered),
-            (left.failures > 0, Verdict::Unavailable),
-            (left.refusals > 0, Verdict::Refused),
-        ];
-        answers
-            .into_iter()
-            .filter_map(|(may, verdict)| may.then_some(verdict))
-            .collect()
-    }
-
     /// The direct path: sends what is held, then settles it.
     fn direct(&mut self, worker: Worker) {
         for event in 0..self.from.events.len() {
@@ -215,7 +225,7 @@ impl Next<'_> {
             let verdicts = if self.from.circuits[s].behind {
                 vec![Verdict::Behind]
             } else {
-                self.answers()
+                self.from.answers(event)
             };
             for verdict in verdicts {
                 self.add(Step::Send(worker, event, s, verdict), |on| {
@@ -238,10 +248,11 @@ impl Next<'_> {
                 on.state.pods[worker].drain = on.fetch(worker, drain);
             }),
             Stage::Holds(event) => {
-                for verdict in self.answers() {
+                for verdict in self.from.answers(event) {
                     self.add(Step::SendParked(worker, verdict), |on| {
                         if !on.rules.has(Rule::LeavesAfterSuccess) {
                             on.state.deliveries[event][s].parked = None;
+                            on.state.deliveries[event][s].ended += 1;
                         }
                         on.state.note_answer(event, s, verdict);
                         let stage = Stage::Answered(event, verdict);
@@ -250,13 +261,17 @@ impl Next<'_> {
                 }
             }
             Stage::Answered(event, verdict) => {
+                let refused_before = self.from.deliveries[event][s].refusals > 0;
+                let suspect = drain.succeeded && drain.passed == Some(event);
+                let is_to_blame = verdict == Verdict::Broken && (suspect || refused_before);
                 let step = |lost| Step::Report { worker, lost };
                 self.add_with_loss(step, |on, lost| {
                     let next = match verdict {
                         Verdict::Delivered => on.delivered(worker, drain, event),
                         Verdict::Refused => on.refused(worker, drain, event),
-                        Verdict::Unavailable | Verdict::Behind => {
-                            on.failed(worker, drain, event);
+                        Verdict::Broken if is_to_blame => on.refused(worker, drain, event),
+                        _ => {
+                            on.failed(worker, drain, event, verdict);
                             None
                         }
                     };
@@ -289,83 +304,10 @@ impl Next<'_> {
             }
         }
     }
-
-    /// Death, what looks like it, and the takeover.
-    fn death(&mut self, worker: Worker) {
-        let pod = &self.from.pods[worker];
-        let living = self.from.pods.iter().filter(|pod| pod.alive).count();
-        if pod.alive && living > 1 && self.from.left.crashes > 0 {
-            self.add(Step::Crash(worker), |on| {
-                on.state.left.crashes -= 1;
-                on.state.pods[worker].die();
-            });
-        }
-        let others = (0..self.from.pods.len()).filter(|other| *other != worker && self.from.pods[*other].alive);
-        if pod.watch != Watch::Still && (!pod.alive || self.from.left.pauses > 0) {
-            self.add(Step::Watch(worker), |on| {
-                on.state.left.pauses -= u8::from(on.state.pods[worker].alive);
-                on.state.pods[worker].watch = Watch::Still;
-            });
-        }
-        if pod.alive && pod.watch == Watch::Still {
-            self.add(Step::Beat(worker), |on| on.state.pods[worker].watch = Watch::Moved);
-        }
-        if pod.watch == Watch::Unwatched {
-            return;
-        }
-        for me in others {
-            let step = |lost| Step::Claim {
-                worker: me,
-                dead: worker,
-                lost,
-            };
-            self.add_with_loss(step, |on, lost| {
-                let came = on.claim(me, worker);
-                if on.state.pods[worker].watch == Watch::Moved {
-                    on.state.pods[worker].watch = Watch::Unwatched;
-                }
-                if let (Some(event), false) = (came, lost) {
-                    on.state.pods[me].held[event].get_or_insert_default();
-                }
-                if !lost {
-                    adopt(on.state, me);
-                }
-            });
-        }
-    }
-
-    fn operator(&mut self) {
-        let left = self.from.left;
-        for s in 0..self.from.circuits.len() {
-            let circuit = self.from.circuits[s];
-            if circuit.suspended {
-                self.add(Step::Resume(s), |on| on.resume(s));
-            } else if left.suspensions > 0 && !circuit.removed {
-                self.add(Step::Suspend(s), |on| {
-                    on.state.left.suspensions -= 1;
-                    on.suspend(s);
-                });
-            }
-            if left.removals > 0 && !circuit.removed {
-                self.add(Step::Remove(s), |on| {
-                    on.state.left.removals -= 1;
-                    on.remove(s);
-                });
-            }
-            // An operator who saw a dead letter may ask for its replay when it is no longer there.
-            for event in (0..self.from.events.len()).filter(|_| left.replays > 0) {
-                self.add(Step::Replay(event, s), |on| {
-                    let found = on.state.deliveries[event][s].dead;
-                    on.replay(event, s);
-                    on.state.left.replays -= u8::from(found);
-                });
-            }
-        }
-    }
 }
 
 /// A worker without a drain takes on a redelivery that is pending at it.
-fn adopt(state: &mut State, worker: Worker) {
+pub(super) fn adopt(state: &mut State, worker: Worker) {
     let mut out = state.redeliveries.iter();
     let mine = out.find(|entry| entry.place == Place::Pending(worker));
     if let (Some(entry), None) = (mine, state.pods[worker].drain) {
@@ -373,6 +315,8 @@ fn adopt(state: &mut State, worker: Worker) {
             id: entry.id,
             subscription: entry.subscription,
             stage: Stage::Begin,
+            passed: None,
+            succeeded: false,
         });
     }
 }

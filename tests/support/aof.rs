@@ -52,6 +52,20 @@ impl Aof {
         files
     }
 
+    /// The same with other words of the same length in place of some.
+    pub(crate) fn cut_with(&self, at: usize, old: &[u8], new: &[u8]) -> Files {
+        assert_eq!(old.len(), new.len(), "the file says how long each word is");
+        let mut commands = self.commands[..at].to_vec();
+        for place in 0..at {
+            if commands[place..].starts_with(old) {
+                commands[place..place + new.len()].copy_from_slice(new);
+            }
+        }
+        let mut files = self.fixed.clone();
+        files.push((self.log.clone(), commands));
+        files
+    }
+
     /// The commands that are whole in the first `until` bytes. Those of a script stand between MULTI and EXEC and
     /// count only with their EXEC, as for the server that reads them.
     pub(crate) fn commands(&self, until: usize) -> Vec<Command<'_>> {

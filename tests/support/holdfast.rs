@@ -8,6 +8,9 @@ use tempfile::TempDir;
 
 use super::{free_ports, signal, wait_until};
 
+/// Subscribers of tests listen on loopback, which is refused unless it is allowed.
+pub(crate) const LOOPBACK: (&str, &str) = ("HOLDFAST_DESTINATIONS__ALLOW", "127.0.0.0/8,::1");
+
 /// A running `holdfast`; its standard error is shown when the test fails.
 pub(crate) struct Holdfast {
     process: Child,
@@ -37,6 +40,7 @@ impl Holdfast {
             .envs(inherited)
             .env("HOLDFAST_INTAKE__LISTEN", format!("127.0.0.1:{intake}"))
             .env("HOLDFAST_ADMIN__LISTEN", format!("127.0.0.1:{admin}"))
+            .env(LOOPBACK.0, LOOPBACK.1)
             .env("HOLDFAST_REDFISH__LISTEN", format!("127.0.0.1:{redfish}"))
             .env("HOLDFAST_EMBEDDED__DATA_DIR", scratch.path().join("data"))
             .envs(environment.iter().copied())

@@ -19,7 +19,7 @@ mod wait;
 pub(crate) use aof::Aof;
 pub(crate) use certificates::{Certificates, certificates};
 pub(crate) use cluster::cluster;
-pub(crate) use holdfast::Holdfast;
+pub(crate) use holdfast::{Holdfast, LOOPBACK};
 pub(crate) use metrics::metrics;
 pub(crate) use ports::{free_port, free_ports};
 pub(crate) use proxy::Proxy;

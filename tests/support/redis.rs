@@ -71,7 +71,7 @@ impl TestRedis {
         if least_privilege() && !server.has_password() {
             server.add_user();
         }
-        server.launch();
+        server.launch_somewhere();
         server
     }
 
@@ -200,18 +200,30 @@ impl TestRedis {
         self.arguments.extend(["--aclfile", "users.acl"].map(str::to_owned));
     }
 
-    /// Starts it again with further arguments and answers while it still loads its data; give it some that make that
-    /// slow.
+    /// Starts it again with further arguments, for this time only, and answers while it still loads its data; give it
+    /// some that make that slow.
     pub(crate) fn restart_loading(&mut self, arguments: &[&str]) {
         self.kill9();
+        let own = self.arguments.len();
         self.arguments.extend(arguments.iter().map(ToString::to_string));
         self.run();
-        self.wait_for(|reply| reply.starts_with(b"-LOAD"));
+        self.arguments.truncate(own);
+        assert!(self.comes_up(|reply| reply.starts_with(b"-LOAD")), "{}", self.log());
     }
 
     fn launch(&mut self) {
         self.run();
-        self.wait_for(|reply| !reply.starts_with(b"-LOAD"));
+        assert!(self.comes_up(serves), "{}", self.log());
+    }
+
+    /// On another port where somebody took this one since it was free.
+    fn launch_somewhere(&mut self) {
+        self.run();
+        while !self.comes_up(serves) {
+            assert!(self.log().contains("Address already in use"), "{}", self.log());
+            self.port = free_port();
+            self.run();
+        }
     }
 
     fn run(&mut self) {
@@ -232,20 +244,28 @@ impl TestRedis {
         self.process = Some(process);
     }
 
-    fn wait_for(&self, wanted: impl Fn(&[u8]) -> bool) {
+    /// Waits until its reply is the wanted one; false when its process ends.
+    fn comes_up(&mut self, wanted: impl Fn(&[u8]) -> bool) -> bool {
         let start = Instant::now();
-        while !self.answers(&wanted) {
-            let log = || std::fs::read_to_string(self.dir.path().join("redis.log")).unwrap_or_default();
+        while self.runs() {
+            if self.answers(&wanted) {
+                // Not somebody else's.
+                return self.runs();
+            }
             assert!(
                 start.elapsed() < Duration::from_secs(20),
                 "no answer from redis-server\n{}",
-                log()
+                self.log()
             );
             std::thread::sleep(Duration::from_millis(5));
         }
+        false
     }
 
-    /// Any reply will do but the one that it loads: a server with a password answers NOAUTH.
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("redis.log")).unwrap_or_default()
+    }
+
     fn answers(&self, wanted: impl Fn(&[u8]) -> bool) -> bool {
         let Ok(mut connection) = TcpStream::connect(("127.0.0.1", self.port)) else {
             return false;
@@ -254,6 +274,11 @@ impl TestRedis {
         connection.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         connection.write_all(b"PING\r\n").is_ok() && connection.read_exact(&mut reply[..5]).is_ok() && wanted(&reply)
     }
+}
+
+/// Any reply of Redis will do but the one that it loads: a server with a password answers NOAUTH.
+fn serves(reply: &[u8]) -> bool {
+    (reply.starts_with(b"+") || reply.starts_with(b"-")) && !reply.starts_with(b"-LOAD")
 }
 
 impl Drop for TestRedis {

@@ -17,11 +17,13 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 pub(crate) enum Mode {
     /// Answers with this status at once.
     Answer(u16),
+    /// Answers 200 after so long.
+    Slow(Duration),
     /// Takes requests and never answers.
     Hang,
 }
 
-/// One request, when it had arrived whole.
+/// One delivery, when its request had arrived whole.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {
     /// Which of the ports.
@@ -30,7 +32,7 @@ pub(crate) struct Arrival {
     pub(crate) status: u16,
     /// Since the epoch.
     pub(crate) at: Duration,
-    /// A hash of its `webhook-id`, see [`hash`].
+    /// A hash of its id, see [`hash`].
     pub(crate) id: u64,
 }
 
@@ -76,17 +78,24 @@ impl Sink {
         self.ports.len()
     }
 
+    /// The number of a port.
+    pub(crate) fn port(&self, port: usize) -> u16 {
+        self.ports[port]
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.process.id().unwrap()
     }
 
     /// Changes how some ports behave from the next request on; answers when that was, since the epoch.
     pub(crate) async fn set_mode(&mut self, ports: Range<usize>, mode: Mode) -> Duration {
-        let status = match mode {
-            Mode::Answer(status) => status,
-            Mode::Hang => 0,
+        let (status, after) = match mode {
+            Mode::Answer(status) => (status, Duration::ZERO),
+            Mode::Slow(after) => (200, after),
+            Mode::Hang => (0, Duration::ZERO),
         };
-        let answer = self.ask(&format!("mode {} {} {status}", ports.start, ports.end)).await;
+        let (first, end, after) = (ports.start, ports.end, after.as_millis());
+        let answer = self.ask(&format!("mode {first} {end} {status} {after}")).await;
         Duration::from_nanos(numbers(&answer).next().unwrap())
     }
 
@@ -95,7 +104,7 @@ impl Sink {
         self.ask("clear").await;
     }
 
-    /// Requests since then: how many were answered 2xx, and all.
+    /// Deliveries since then: how many were answered 2xx, and all.
     pub(crate) async fn counts(&mut self) -> (usize, usize) {
         let answer = self.ask("counts").await;
         let mut counts = numbers(&answer).map(|count| usize::try_from(count).unwrap());

@@ -5,8 +5,10 @@
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use holdfast::cli::sink::unpack;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -22,8 +24,8 @@ use crate::process::now;
 
 /// What all ports share.
 struct Desk {
-    /// A port's status; 0 is no answer.
-    modes: Vec<Cell<u16>>,
+    /// A port's status, and after how long; status 0 is no answer.
+    modes: Vec<Cell<(u16, Duration)>>,
     arrivals: RefCell<Vec<Arrival>>,
     accepted: Cell<usize>,
 }
@@ -39,7 +41,7 @@ pub(crate) fn main(ports: usize) {
 
 async fn serve(ports: usize) {
     let desk = Rc::new(Desk {
-        modes: vec![Cell::new(200); ports],
+        modes: vec![Cell::new((200, Duration::ZERO)); ports],
         arrivals: RefCell::default(),
         accepted: Cell::new(0),
     });
@@ -80,23 +82,25 @@ async fn converse(stream: TcpStream, port: usize, desk: Rc<Desk>) {
 
 impl Desk {
     async fn answer(&self, port: usize, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
-        let (parts, mut body) = request.into_parts();
-        while let Some(frame) = body.frame().await {
-            frame?;
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes();
+        let mut ids: Vec<u64> = unpack(&parts.headers, &body).iter().map(|(id, _)| hash(id)).collect();
+        if ids.is_empty() {
+            let id = parts.headers.get("webhook-id").and_then(|id| id.to_str().ok());
+            ids.push(hash(id.unwrap_or_default()));
         }
-        let id = parts.headers.get("webhook-id").and_then(|id| id.to_str().ok());
-        let status = self.modes[port].get();
-        self.arrivals.borrow_mut().push(Arrival {
-            port,
-            status,
-            at: now(),
-            id: hash(id.unwrap_or_default()),
-        });
+        let ((status, after), at) = (self.modes[port].get(), now());
+        let deliveries = ids.len();
+        let arrivals = ids.into_iter().map(|id| Arrival { port, status, at, id });
+        self.arrivals.borrow_mut().extend(arrivals);
         if status == 0 {
             return std::future::pending().await;
         }
+        if !after.is_zero() {
+            tokio::time::sleep(after).await;
+        }
         self.accepted
-            .set(self.accepted.get() + usize::from((200..300).contains(&status)));
+            .set(self.accepted.get() + if (200..300).contains(&status) { deliveries } else { 0 });
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::from_u16(status).unwrap();
         Ok(response)
@@ -105,10 +109,14 @@ impl Desk {
     fn obey(&self, command: &str) -> String {
         let words: Vec<&str> = command.split(' ').collect();
         match words[..] {
-            ["mode", first, end, status] => {
+            ["mode", first, end, status, after_ms] => {
                 let ports = first.parse().unwrap()..end.parse().unwrap();
+                let mode = (
+                    status.parse().unwrap(),
+                    Duration::from_millis(after_ms.parse().unwrap()),
+                );
                 for port in &self.modes[ports] {
-                    port.set(status.parse().unwrap());
+                    port.set(mode);
                 }
                 now().as_nanos().to_string()
             }

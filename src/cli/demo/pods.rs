@@ -6,11 +6,12 @@ use std::process::Stdio;
 use anyhow::{Context, bail};
 use tokio::process::{Child, Command};
 
-/// Short times, so that a story of minutes fits into one.
-const SETTINGS: [(&str, &str); 12] = [
+/// Subscribers on this machine, and short times, so that a story of minutes fits into one.
+const SETTINGS: [(&str, &str); 13] = [
     ("HOLDFAST_INTAKE__LISTEN", "127.0.0.1:0"),
     ("HOLDFAST_ADMIN__LISTEN", "127.0.0.1:0"),
     ("HOLDFAST_REDFISH__LISTEN", "127.0.0.1:0"),
+    ("HOLDFAST_DESTINATIONS__ALLOW", "127.0.0.0/8"),
     ("HOLDFAST_RETRY__DELAY", "1s"),
     ("HOLDFAST_RETRY__BACKOFF", "1.0"),
     ("HOLDFAST_DELIVERY__TIMEOUT", "2s"),

@@ -179,6 +179,13 @@ async fn subscriptions_checked(store: &Store) -> Result<(Vec<Check>, Option<Dura
         .map(|id| age(now, id.millis));
     let oldest = oldest.max();
     let mut checks = Vec::new();
+    if !registry.settings.enabled {
+        checks.push(Check::warn(
+            "service",
+            "ServiceEnabled is false: nothing is published, events are taken in and wait in Redis",
+            "set it to true again with a PATCH of /redfish/v1/EventService before Redis fills up",
+        ));
+    }
     let mut away: Vec<_> = troubled
         .iter()
         .filter(|(_, census)| census.open_since_ms.is_some() && !census.suspended)

@@ -23,7 +23,10 @@ use super::wire::Spoil;
 /// Time between two bytes of a dripping body.
 const DRIP: Duration = Duration::from_millis(200);
 
-type Answer = Response<Either<Full<Bytes>, Dripping>>;
+/// A part of a body that is as fast as it is read.
+const FLOOD: &[u8] = &[b'.'; 16 << 10];
+
+type Answer = Response<Either<Full<Bytes>, Endless>>;
 
 /// What every connection shares.
 pub(super) struct Desk {
@@ -79,6 +82,11 @@ impl Desk {
                 spoil.reset();
                 empty(StatusCode::OK)
             }
+            // Its 200 has arrived, however much of the rest is read.
+            Mode::Flood => {
+                self.tally.enter(parts, body, 200);
+                Response::new(Either::Right(Endless::Flood))
+            }
             Mode::Garbage => {
                 self.tally.enter(parts, body, 0);
                 spoil.garbage();
@@ -87,7 +95,7 @@ impl Desk {
             Mode::Drip => {
                 // It never arrives whole, hence it does not count as accepted.
                 self.tally.enter(parts, body, 0);
-                Response::new(Either::Right(Dripping(tokio::time::interval(DRIP))))
+                Response::new(Either::Right(Endless::Drip(tokio::time::interval(DRIP))))
             }
         }
     }
@@ -149,14 +157,25 @@ fn json(value: &impl serde::Serialize) -> Answer {
 }
 
 /// A body without end.
-pub(super) struct Dripping(Interval);
+pub(super) enum Endless {
+    /// A byte at a time.
+    Drip(Interval),
+    /// As fast as it is read.
+    Flood,
+}
 
-impl Body for Dripping {
+impl Body for Endless {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        ready!(self.0.poll_tick(cx));
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b".")))))
+        let part = match &mut *self {
+            Self::Drip(ticks) => {
+                ready!(ticks.poll_tick(cx));
+                b".".as_slice()
+            }
+            Self::Flood => FLOOD,
+        };
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(part)))))
     }
 }

@@ -7,6 +7,7 @@
 mod answer;
 mod mode;
 mod tally;
+mod together;
 mod wire;
 
 use std::io::{IsTerminal, Stdout, Write};
@@ -25,6 +26,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::mode::{Mode, UnknownMode};
 pub use self::tally::{Counts, Delivery};
+pub use self::together::unpack;
 
 use self::answer::Desk;
 use self::tally::Tally;
@@ -241,7 +243,7 @@ pub struct Args {
     /// Address and port to listen on.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9800")]
     pub listen: SocketAddr,
-    /// ok, slow:250ms, hang, 500 (any status), 429:5, refuse:10s, reset, drip, garbage or random:42; change it with PUT /-/mode.
+    /// ok, slow:250ms, hang, 500 (any status), 429:5, refuse:10s, reset, drip, flood, garbage or random:42; change it with PUT /-/mode.
     #[arg(long, default_value = "ok")]
     pub mode: Mode,
     /// How many of the latest deliveries GET /-/deliveries lists.

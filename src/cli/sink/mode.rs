@@ -25,6 +25,8 @@ pub enum Mode {
     Reset,
     /// `drip`: 200 at once, then a body that never ends, a byte at a time.
     Drip,
+    /// `flood`: 200 at once, then a body that never ends, as fast as it is read.
+    Flood,
     /// `garbage`: answers with something that is not HTTP.
     Garbage,
     /// `random:42`: mostly ok, sometimes each of the others; the same for the same seed and order.
@@ -35,7 +37,7 @@ pub enum Mode {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is no mode; write ok, slow:250ms, hang, 500 (any status), 429:5 (seconds to wait), refuse, refuse:10s, \
-     reset, drip, garbage or random:42"
+     reset, drip, flood, garbage or random:42"
 )]
 pub struct UnknownMode(String);
 
@@ -87,6 +89,7 @@ impl FromStr for Mode {
             ("refuse", Some(value)) => Ok(Self::Refuse(Some(period(value)?))),
             ("reset", None) => Ok(Self::Reset),
             ("drip", None) => Ok(Self::Drip),
+            ("flood", None) => Ok(Self::Flood),
             ("garbage", None) => Ok(Self::Garbage),
             ("random", Some(value)) => value.parse().map(Self::Random).map_err(|_| unknown()),
             (status, None) => match status.parse() {
@@ -110,6 +113,7 @@ impl fmt::Display for Mode {
             Self::Refuse(Some(period)) => write!(f, "refuse:{period}"),
             Self::Reset => f.write_str("reset"),
             Self::Drip => f.write_str("drip"),
+            Self::Flood => f.write_str("flood"),
             Self::Garbage => f.write_str("garbage"),
             Self::Random(seed) => write!(f, "random:{seed}"),
         }
@@ -133,6 +137,7 @@ mod tests {
             "refuse:10s",
             "reset",
             "drip",
+            "flood",
             "garbage",
             "random:42",
         ] {

@@ -13,6 +13,8 @@ use hyper::HeaderMap;
 use hyper::http::request::Parts;
 use serde::Serialize;
 
+use super::together::unpack;
+
 /// More distinct ids than this are counted as `untracked`.
 const MOST_IDS: usize = 8 << 20;
 
@@ -21,24 +23,24 @@ const MOST_IDS: usize = 8 << 20;
 pub struct Counts {
     /// Requests that arrived whole.
     pub requests: u64,
-    /// Requests answered 2xx.
+    /// Deliveries answered 2xx: several of them may travel in one request.
     pub accepted: u64,
     /// Different deliveries among the accepted.
     pub distinct: u64,
     /// Accepted deliveries that had been accepted before.
     pub duplicates: u64,
-    /// Requests answered otherwise or not at all.
+    /// Deliveries answered otherwise or not at all.
     pub failed: u64,
     /// Accepted when there were too many ids to keep; neither distinct nor duplicate.
     pub untracked: u64,
 }
 
-/// One request as it arrived.
+/// One delivery as it arrived.
 #[derive(Debug, Clone, Serialize)]
 pub struct Delivery {
     /// The `Webhook-Id`, else `body:` and a hash.
     pub id: String,
-    /// How many requests with this id have come, this one included.
+    /// How often this id has come, this time included.
     pub attempt: u32,
     /// Its destination.
     pub path: String,
@@ -92,17 +94,29 @@ impl Tally {
         self.books().latest.iter().cloned().collect()
     }
 
-    /// Enters one request and its answer; `status` 0 is none.
+    /// Enters one request and its answer; `status` 0 is none. Deliveries that travel together are entered one by one.
     pub(super) fn enter(&self, parts: Parts, body: &Bytes, status: u16) {
-        let header = parts.headers.get("webhook-id").and_then(|id| id.to_str().ok());
+        let together = unpack(&parts.headers, body);
+        let mut books = self.books();
+        books.counts.requests += 1;
+        if together.is_empty() {
+            let header = parts.headers.get("webhook-id").and_then(|id| id.to_str().ok());
+            let id = header.map(str::to_owned);
+            return self.enter_delivery(&mut books, &parts, id, body, status);
+        }
+        for (id, body) in together {
+            self.enter_delivery(&mut books, &parts, Some(id), &body, status);
+        }
+    }
+
+    fn enter_delivery(&self, books: &mut Books, parts: &Parts, id: Option<String>, body: &Bytes, status: u16) {
         let mut hasher = DefaultHasher::new();
-        match header {
+        match &id {
             Some(id) => id.hash(&mut hasher),
             None => (parts.uri.path(), body).hash(&mut hasher),
         }
         let hash = hasher.finish();
         let accepted = (200..300).contains(&status);
-        let mut books = self.books();
         let attempt = books.count(hash, accepted);
         if self.keep == 0 {
             return;
@@ -111,14 +125,14 @@ impl Tally {
             books.latest.pop_front();
         }
         let delivery = Delivery {
-            id: header.map_or_else(|| format!("body:{hash:016x}"), str::to_owned),
+            id: id.unwrap_or_else(|| format!("body:{hash:016x}")),
             attempt,
             path: parts.uri.path().to_owned(),
             status,
             ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             // A copy, for the original would keep the connection's whole read buffer alive.
             body: Bytes::copy_from_slice(body),
-            headers: parts.headers,
+            headers: parts.headers.clone(),
         };
         books.latest.push_back(delivery);
     }
@@ -129,9 +143,8 @@ impl Tally {
 }
 
 impl Books {
-    /// Counts one request and answers which attempt it was.
+    /// Counts one delivery and answers which attempt it was.
     fn count(&mut self, hash: u64, accepted: bool) -> u32 {
-        self.counts.requests += 1;
         self.counts.accepted += u64::from(accepted);
         self.counts.failed += u64::from(!accepted);
         if self.ids.len() >= MOST_IDS && !self.ids.contains_key(&hash) {

@@ -3,6 +3,7 @@
 use super::largest;
 use crate::cli::table::Table;
 use crate::cli::text::{count, number, short, short_error, size, span};
+use crate::domain::units::Period;
 use crate::report::{Books, Report, Row, Totals};
 
 const DESTINATION_WIDTH: usize = 44;
@@ -97,6 +98,9 @@ fn totals(totals: &Totals) -> Vec<(&'static str, String)> {
         ("workers", workers),
         ("memory", memory(totals.memory_used_bytes, totals.memory_limit_bytes)),
     ];
+    if let Some(service) = service(totals) {
+        lines.push(("service", service));
+    }
     if let Some(largest) = largest::line(&totals.largest) {
         lines.push(("largest", largest));
     }
@@ -155,6 +159,20 @@ fn memory(used: u64, limit: u64) -> String {
         return size(used);
     };
     format!("{} of {} ({percent} %)", size(used), size(limit))
+}
+
+/// What was set over Redfish's EventService; nothing where nobody did.
+fn service(totals: &Totals) -> Option<String> {
+    let stopped = (!totals.service_enabled)
+        .then(|| "STOPPED (ServiceEnabled is false): nothing is published, events are taken in and wait".to_owned());
+    let interval = totals
+        .delivery_retry_interval_seconds
+        .map(|secs| format!("first retry after {}", Period::from_secs(secs)));
+    let retries = totals
+        .delivery_retry_attempts
+        .map(|retries| format!("{} before a policy ends a subscription", count(retries.into(), "retry")));
+    let parts: Vec<String> = stopped.into_iter().chain(interval).chain(retries).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// A change with its sign.

@@ -12,6 +12,7 @@ use super::{Add, Remove, Suspend, Update};
 use crate::cli::confirm::confirm;
 use crate::cli::text::{count, now};
 use crate::config::Config;
+use crate::domain::guard::Guard;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::{Secret, State, Subscription};
 use crate::domain::validation::Problem;
@@ -41,14 +42,14 @@ impl Wish {
     ///
     /// # Errors
     /// Everything that is wrong with them, by option.
-    pub(super) fn read(add: Add) -> anyhow::Result<Self> {
+    pub(super) fn read(add: Add, guard: &Guard) -> anyhow::Result<Self> {
         let given = add.options.read()?;
         let mut subscription = Subscription::new(new_id(), url(&add.destination)?, now());
         given.apply(&mut subscription);
         if add.suspended {
             subscription.state = suspended(BY_OPERATOR);
         }
-        check(&subscription)?;
+        check(&subscription, guard)?;
         Ok(Self { subscription, given })
     }
 }
@@ -132,7 +133,7 @@ pub(super) async fn update(store: &Store, config: &Config, edit: &Edit, out: &mu
             edit.id
         );
     }
-    check(&after)?;
+    check(&after, &config.guard())?;
     store
         .update_subscription(&edit.id, |subscription| edit.apply(subscription))
         .await?;
@@ -230,8 +231,8 @@ fn url(text: &str) -> anyhow::Result<Url> {
 }
 
 /// Every problem by the option that sets it.
-fn check(subscription: &Subscription) -> anyhow::Result<()> {
-    let Err(problems) = subscription.validate() else {
+fn check(subscription: &Subscription, guard: &Guard) -> anyhow::Result<()> {
+    let Err(problems) = subscription.validate(guard) else {
         return Ok(());
     };
     let said = |problem: &Problem| format!("{}: {}", option_of(problem.property), problem.text);

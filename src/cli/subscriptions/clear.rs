@@ -4,13 +4,18 @@ use clap::ValueEnum;
 
 use crate::domain::filter::Filter;
 use crate::domain::retention::{Overflow, Retention};
-use crate::domain::subscription::{DeliveryRetryPolicy, RetryOverrides, Subscription};
+use crate::domain::subscription::{DeliveryRetryPolicy, PayloadFormat, RetryOverrides, Subscription};
 use crate::domain::terms::EventFormatType;
 
 /// An option by name, to be put back to its default; `filter`, `retry` and `limits` stand for all of theirs.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Clear {
+    Name,
     Context,
+    Payload,
+    Heartbeat,
+    Backup,
+    NoCoalesce,
     Filter,
     EventType,
     RegistryPrefix,
@@ -47,7 +52,12 @@ impl Clear {
     pub(super) fn apply(self, to: &mut Subscription) {
         let filter = &mut to.filter;
         match self {
+            Self::Name => to.name = None,
             Self::Context => to.context = None,
+            Self::Payload => to.payload = PayloadFormat::default(),
+            Self::Heartbeat => to.heartbeat_minutes = None,
+            Self::Backup => to.backup_destinations.clear(),
+            Self::NoCoalesce => to.coalesce = true,
             Self::Filter => *filter = Filter::default(),
             Self::EventType => filter.event_types.clear(),
             Self::RegistryPrefix => filter.registry_prefixes.clear(),

@@ -118,7 +118,7 @@ pub(super) async fn run(verb: Verb, config: &Config, out: &mut impl Write) -> an
     match verb {
         Verb::Add(add) => {
             let json = add.how.json;
-            let wish = change::Wish::read(add)?;
+            let wish = change::Wish::read(add, &config.guard())?;
             with_store(config, async |store| change::add(store, config, wish, json, out).await).await
         }
         Verb::List(how) => with_store(config, async |store| show::list(store, how.json, out).await).await,

@@ -11,10 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use rand::Rng;
+use url::Url;
 
 use crate::domain::filter::Filter;
 use crate::domain::retention::Overflow;
-use crate::domain::subscription::{DeliveryRetryPolicy, PreviousSecret, Secret, Subscription};
+use crate::domain::subscription::{DeliveryRetryPolicy, PayloadFormat, PreviousSecret, Secret, Subscription};
 use crate::domain::terms::{EventFormatType, EventType, Severity};
 use crate::domain::units::Period;
 
@@ -25,6 +26,9 @@ const KEY_BYTES: usize = 32;
 /// default leave the setting to the service's configuration.
 #[derive(Args)]
 pub(super) struct Options {
+    /// What people call it.
+    #[arg(long, value_name = "TEXT", help_heading = "What is sent")]
+    name: Option<String>,
     /// Text that every event carries as its Context.
     #[arg(long, value_name = "TEXT", help_heading = "What is sent")]
     context: Option<String>,
@@ -61,6 +65,18 @@ pub(super) struct Options {
     /// Only reports of these definitions, with --format MetricReport.
     #[arg(long, value_name = "URI", help_heading = "What is sent")]
     metric_report_definition: Vec<String>,
+    /// What each request carries: event (records that match, mended where hardware deviates) or raw (as it came).
+    #[arg(long, value_name = "FORMAT", value_parser = payload(), help_heading = "What is sent")]
+    payload: Option<PayloadFormat>,
+    /// A heartbeat event so often, in minutes.
+    #[arg(long, value_name = "MINUTES", help_heading = "What is sent")]
+    heartbeat: Option<u32>,
+    /// Where to send when the destination is unavailable, tried in the order given.
+    #[arg(long, value_name = "URL", value_parser = secret, help_heading = "How it is sent")]
+    backup: Vec<Secret>,
+    /// One event a message also while it is behind.
+    #[arg(long, help_heading = "How it is sent")]
+    no_coalesce: bool,
     /// Header of every request, written 'Name: value'.
     #[arg(long, value_name = "HEADER", value_parser = secret, help_heading = "How it is sent")]
     header: Vec<Secret>,
@@ -117,6 +133,7 @@ pub(super) struct Options {
 /// The values given, read and ready to be applied.
 pub(super) struct Given {
     options: Options,
+    backups: Vec<Url>,
     headers: Vec<(String, Secret)>,
     secret: Option<Secret>,
 }
@@ -125,8 +142,9 @@ impl Options {
     /// Reads files and headers, and makes a key where one is asked for.
     ///
     /// # Errors
-    /// When a header is not `Name: value`, or the file of the secret can't be read.
+    /// When a header is not `Name: value`, a backup is no URL, or the file of the secret can't be read.
     pub(super) fn read(mut self) -> anyhow::Result<Given> {
+        let backups = self.backup.iter().map(backup).collect::<anyhow::Result<_>>()?;
         let headers = self.header.iter().map(header).collect::<anyhow::Result<_>>()?;
         let secret = match (self.secret.take(), &self.secret_file) {
             (Some(secret), _) => Some(secret),
@@ -139,6 +157,7 @@ impl Options {
         }
         Ok(Given {
             options: self,
+            backups,
             headers,
             secret,
         })
@@ -159,7 +178,14 @@ impl Given {
     /// Changes what was given and leaves the rest.
     pub(super) fn apply(&self, to: &mut Subscription) {
         let given = &self.options;
+        set(&mut to.name, &given.name);
         set(&mut to.context, &given.context);
+        to.payload = given.payload.unwrap_or(to.payload);
+        set(&mut to.heartbeat_minutes, &given.heartbeat);
+        replace(&mut to.backup_destinations, &self.backups);
+        if given.no_coalesce {
+            to.coalesce = false;
+        }
         self.apply_filter(&mut to.filter);
         replace(&mut to.headers, &self.headers);
         set(&mut to.max_in_flight, &given.max_in_flight);
@@ -213,6 +239,9 @@ impl Given {
 pub(super) fn option_of(property: &str) -> &str {
     match property {
         "Destination" => "DESTINATION",
+        "BackupDestinations" => "--backup",
+        "Name" => "--name",
+        "HeartbeatIntervalMinutes" => "--heartbeat",
         "Context" => "--context",
         "EventTypes" => "--event-type",
         "RegistryPrefixes" => "--registry-prefix",
@@ -267,6 +296,16 @@ fn policy() -> impl TypedValueParser<Value = DeliveryRetryPolicy> {
 fn overflow() -> impl TypedValueParser<Value = Overflow> {
     PossibleValuesParser::new(Overflow::NAMES.map(|(name, _)| name))
         .try_map(|name| serde_json::from_value(serde_json::Value::String(name)))
+}
+
+fn payload() -> impl TypedValueParser<Value = PayloadFormat> {
+    PossibleValuesParser::new(["event", "raw"]).try_map(|name| serde_json::from_value(serde_json::Value::String(name)))
+}
+
+/// A URL; what is wrong is said without quoting it, for it may hold a password.
+fn backup(text: &Secret) -> anyhow::Result<Url> {
+    let url = text.reveal()?.parse();
+    url.context("--backup: it is no URL; write http://HOST/PATH or https://HOST/PATH")
 }
 
 /// `Name: value`; what is wrong is said without quoting it.

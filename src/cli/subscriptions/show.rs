@@ -9,8 +9,9 @@ use crate::cli::table::Table;
 use crate::cli::text::{number, plain, short, span, time};
 use crate::config::Config;
 use crate::domain::ids::SubscriptionId;
-use crate::domain::subscription::{State, Subscription};
-use crate::report::{Circuit, MASK, destination};
+use crate::domain::subscription::{PayloadFormat, State, Subscription};
+use crate::domain::units::Period;
+use crate::report::{Circuit, MASK, backups, destination};
 use crate::store::census::Census;
 use crate::store::{Store, StoreError};
 
@@ -86,13 +87,25 @@ fn settings(of: &Subscription, config: &Config) -> Vec<(&'static str, String)> {
         ("id", of.id.to_string()),
         ("destination", destination(of)),
         ("created", of.created_at.clone()),
+        ("name", of.name.clone().unwrap_or_else(|| "-".to_owned())),
         ("context", of.context.clone().unwrap_or_else(|| "-".to_owned())),
     ];
+    lines.extend(backups(of).into_iter().map(|backup| ("backup", backup)));
     let kinds = filter::kinds(&of.filter);
     if kinds.is_empty() {
         lines.push(("wants", "all events".to_owned()));
     }
     lines.extend(kinds);
+    if of.payload == PayloadFormat::Raw {
+        lines.push(("payload", "raw: as it came".to_owned()));
+    }
+    if let Some(minutes) = of.heartbeat_minutes {
+        let every = Period::from_secs(u64::from(minutes) * 60);
+        lines.push(("heartbeat", format!("every {every}")));
+    }
+    if !of.coalesce {
+        lines.push(("coalescing", "off: one event a message".to_owned()));
+    }
     for (name, _) in &of.headers {
         lines.push(("header", format!("{name}: {MASK}")));
     }

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::domain::filter::Filter;
 use crate::domain::retention::Retention;
-use crate::domain::subscription::{DeliveryRetryPolicy, RetryOverrides, State, Subscription};
+use crate::domain::subscription::{DeliveryRetryPolicy, PayloadFormat, RetryOverrides, State, Subscription};
 use crate::domain::units::Period;
-use crate::report::{Circuit, MASK, destination};
+use crate::report::{Circuit, MASK, backups, destination};
 use crate::store::census::Census;
 
 /// A subscription with its circuit, as `--json` prints it.
@@ -16,9 +16,14 @@ use crate::store::census::Census;
 pub(super) struct View<'a> {
     id: &'a str,
     version: u64,
+    name: Option<&'a str>,
     pub(super) destination: String,
+    backup_destinations: Vec<String>,
     context: Option<&'a str>,
     filter: &'a Filter,
+    payload: PayloadFormat,
+    coalesce: bool,
+    heartbeat_minutes: Option<u32>,
     headers: Vec<Header<'a>>,
     retry_policy: DeliveryRetryPolicy,
     retry: &'a RetryOverrides,
@@ -47,9 +52,14 @@ impl<'a> View<'a> {
         Self {
             id: of.id.as_str(),
             version: of.version,
+            name: of.name.as_deref(),
             destination: destination(of),
+            backup_destinations: backups(of),
             context: of.context.as_deref(),
             filter: &of.filter,
+            payload: of.payload,
+            coalesce: of.coalesce,
+            heartbeat_minutes: of.heartbeat_minutes,
             headers: of
                 .headers
                 .iter()

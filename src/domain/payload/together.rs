@@ -19,8 +19,8 @@ use super::{Envelope, MAX_BYTES};
 
 /// Members of the envelope that each message has for itself.
 const OF_ONE_MESSAGE: [&str; 3] = ["Id", "@odata.id", "@odata.type"];
-/// More than a number and quotes take in a list.
-const OVERHEAD: usize = 64;
+/// More than a delivery takes in the list beside its id, and than a record gets of what it lacks.
+const OVERHEAD: usize = 192;
 
 /// Events that travel together, oldest first.
 #[derive(Debug)]
@@ -59,10 +59,7 @@ impl<'a> Together<'a> {
         }
         let said = said(message, self.context);
         let is_first = self.deliveries.is_empty();
-        let kept: usize = records
-            .iter()
-            .map(|index| message.record_bytes(index).len() + OVERHEAD)
-            .sum();
+        let kept: usize = records.iter().map(|index| at_most(message, index)).sum();
         if !is_first && said != self.envelope || self.length + kept > MAX_BYTES {
             return false;
         }
@@ -133,6 +130,17 @@ impl<'a> Together<'a> {
 
 /// Stands for the event where its id is left out.
 const NONE: StreamId = StreamId { millis: 0, sequence: 0 };
+
+/// The length that a record has at most when it is written: what conforms gets at most another `MemberId`; of the rest
+/// any value may be there twice, mended and as it came, or grow by quotes.
+fn at_most(message: &Message, index: usize) -> usize {
+    let length = message.record_bytes(index).len();
+    let conforms = message
+        .records()
+        .get(index)
+        .is_some_and(|record| record.needs().is_some());
+    OVERHEAD + if conforms { length } else { 2 * length }
+}
 
 /// What an envelope says that is not of this one message.
 fn said(message: &Message, context: Option<&str>) -> String {

@@ -108,7 +108,9 @@ async fn answer(
     let text = head.uri.query().unwrap_or_default();
     let query: Vec<(String, String)> = url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
     let reads = matches!(head.method, Method::GET | Method::HEAD);
-    let view = if reads {
+    let view = if route.is_stream() {
+        Query::default()
+    } else if reads {
         Query::read(&query)?
     } else {
         Query::refuse(&query).map(|()| Query::default())?

@@ -66,19 +66,6 @@ impl Fields {
         self.typed(name, Value::as_bool)
     }
 
-    /// Takes a whole number of 0 or more.
-    pub fn count(&mut self, name: &str) -> Option<u64> {
-        self.typed(name, Value::as_u64)
-    }
-
-    /// Takes a list of texts.
-    pub fn texts(&mut self, name: &str) -> Option<Vec<String>> {
-        self.typed(name, |value| {
-            let items = value.as_array()?.iter();
-            items.map(|item| item.as_str().map(str::to_owned)).collect()
-        })
-    }
-
     /// Notes that a member is missing.
     pub fn require<T>(&mut self, name: &str, value: Option<T>) -> Option<T> {
         let noted = self.problems.iter().any(|problem| problem.is_about(&pointer(name)));

@@ -106,10 +106,6 @@ fn filled(text: &str, arguments: &[String]) -> String {
 }
 
 messages! {
-    /// All went well.
-    success() = "Success", "OK",
-        "The request completed successfully.",
-        "None.";
     /// The body holds nothing to change.
     no_operation() = "NoOperation", "Warning",
         "The request body submitted contain no data to act upon and no changes to the resource took place.",
@@ -138,10 +134,6 @@ messages! {
     property_value_error(name) = "PropertyValueError", "Warning",
         "The value provided for the property %1 is not valid.",
         "Correct the value for the property in the request body and resubmit the request if the operation failed.";
-    /// A value that won't do.
-    property_value_incorrect(name, value) = "PropertyValueIncorrect", "Warning",
-        "The property '%1' with the requested value of '%2' could not be written because the value is not acceptable for the property.",
-        "None.";
     /// A value that another one forbids.
     property_value_conflict(name, other) = "PropertyValueConflict", "Warning",
         "The property '%1' could not be written because its value would conflict with the value of the '%2' property.",
@@ -182,18 +174,6 @@ messages! {
     action_parameter_value_not_in_list(value, name, action) = "ActionParameterValueNotInList", "Warning",
         "The value '%1' for the parameter %2 in the action %3 is not in the list of acceptable values.",
         "Choose a value from the enumeration list that the implementation can support and resubmit the request if the operation failed.";
-    /// A parameter that is not supported.
-    action_parameter_not_supported(name, action) = "ActionParameterNotSupported", "Warning",
-        "The parameter %1 for the action %2 is not supported on the target resource.",
-        "Remove the parameter supplied and resubmit the request if the operation failed.";
-    /// Too many values.
-    array_size_too_long(name, limit) = "ArraySizeTooLong", "Warning",
-        "The array provided for property %1 exceeds the size limit %2.",
-        "Resubmit the request with an appropriate array size.";
-    /// Too long a text.
-    string_value_too_long(text, limit) = "StringValueTooLong", "Warning",
-        "The string '%1' exceeds the length limit %2.",
-        "Resubmit the request with an appropriate string length.";
     /// A query parameter of another form.
     query_value_format(value, name) = "QueryParameterValueFormatError", "Warning",
         "The value '%1' for the parameter %2 is not a format that the parameter can accept.",
@@ -234,10 +214,6 @@ messages! {
     already_exists(kind, name, value) = "ResourceAlreadyExists", "Critical",
         "The requested resource of type %1 with the property %2 with the value '%3' already exists.",
         "Do not repeat the create operation as the resource was already created.";
-    /// Named in a body, and not there.
-    resource_not_found(kind, name) = "ResourceNotFound", "Critical",
-        "The requested resource of type %1 named '%2' was not found.",
-        "Provide a valid resource identifier and resubmit the request.";
     /// Nothing at this URI.
     missing_at_uri(uri) = "ResourceMissingAtURI", "Critical",
         "The resource at the URI '%1' was not found.",

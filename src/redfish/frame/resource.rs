@@ -11,6 +11,7 @@ pub struct Resource {
     /// Its properties, `@odata.id` and `@odata.type` first, without `@odata.etag`.
     pub properties: Map<String, Value>,
     revision: u64,
+    restless: &'static [&'static str],
 }
 
 impl Resource {
@@ -35,10 +36,20 @@ impl Resource {
         collection
     }
 
+    /// A resource with these properties, `@odata.id` and `@odata.type` among them.
+    #[must_use]
+    pub fn of(properties: Map<String, Value>) -> Self {
+        Self {
+            properties,
+            ..Self::bare("", "")
+        }
+    }
+
     fn bare(uri: &str, kind: &str) -> Self {
         let mut resource = Self {
             properties: Map::new(),
             revision: 0,
+            restless: &[],
         };
         resource.put("@odata.id", uri);
         resource.put("@odata.type", format!("#{kind}"));
@@ -57,15 +68,6 @@ impl Resource {
         self
     }
 
-    /// With a property that is there only where it has a value.
-    #[must_use]
-    pub fn with_some(self, name: &str, value: Option<impl Into<Value>>) -> Self {
-        match value {
-            Some(value) => self.with(name, value),
-            None => self,
-        }
-    }
-
     /// With a link to another resource.
     #[must_use]
     pub fn link(self, name: &str, uri: &str) -> Self {
@@ -76,6 +78,14 @@ impl Resource {
     #[must_use]
     pub fn revised(mut self, revision: u64) -> Self {
         self.revision = revision;
+        self
+    }
+
+    /// With properties, as JSON pointers, that change by themselves and leave the ETag as it is: what is counted or
+    /// timed would else fail every `If-Match`.
+    #[must_use]
+    pub fn restless(mut self, pointers: &'static [&'static str]) -> Self {
+        self.restless = pointers;
         self
     }
 
@@ -107,7 +117,13 @@ impl Resource {
     /// equal ones, whoever renders them.
     #[must_use]
     pub fn etag(&self) -> String {
-        let text = format!("{} {}", self.revision, Value::Object(self.properties.clone()));
+        let mut seen = Value::Object(self.properties.clone());
+        for pointer in self.restless {
+            if let Some(value) = seen.pointer_mut(pointer) {
+                *value = Value::Null;
+            }
+        }
+        let text = format!("{} {seen}", self.revision);
         let digest = digest(&SHA256, text.as_bytes());
         format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest.as_ref()[..12]))
     }
@@ -123,6 +139,13 @@ mod tests {
         assert_eq!(role().etag(), role().etag());
         assert_ne!(role().etag(), role().with("IsPredefined", true).etag());
         assert_ne!(role().etag(), role().revised(2).etag());
+        let count = |n: u64| {
+            role()
+                .with("Oem", json!({ "Count": n, "More": 1 }))
+                .restless(&["/Oem/Count"])
+        };
+        assert_eq!(count(1).etag(), count(2).etag());
+        assert_ne!(count(1).etag(), count(1).with("Name", "x").etag());
         assert_eq!(role().properties["Id"], "ReadOnly");
         assert_eq!(role().kind(), "Role.v1_3_3.Role");
     }

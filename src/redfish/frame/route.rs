@@ -27,6 +27,7 @@ pub struct Route {
     /// Its URI; a segment `{…}` stands for any one.
     pub path: &'static str,
     operations: Vec<Operation>,
+    streams: bool,
 }
 
 /// One method of a resource.
@@ -63,6 +64,7 @@ impl Route {
         Self {
             path,
             operations: Vec::new(),
+            streams: false,
         }
     }
 
@@ -73,6 +75,22 @@ impl Route {
         F: Future<Output = Outcome> + Send + 'static,
     {
         self.on(Method::GET, needs, handler)
+    }
+
+    /// Reads it as a stream that ends only with the client: its query is its own, and there is no HEAD of it.
+    #[must_use]
+    pub fn streams<F>(self, needs: Needs, handler: impl Fn(Call) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let mut route = self.on(Method::GET, needs, handler);
+        route.streams = true;
+        route
+    }
+
+    /// Whether its query is its own.
+    pub(super) fn is_stream(&self) -> bool {
+        self.streams
     }
 
     /// Creates below it, or runs an action.
@@ -116,7 +134,11 @@ impl Route {
 
     /// The operation of a method; HEAD is that of GET.
     pub(super) fn operation(&self, method: &Method) -> Option<&Operation> {
-        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        let method = if *method == Method::HEAD && !self.streams {
+            &Method::GET
+        } else {
+            method
+        };
         self.operations.iter().find(|operation| operation.method == method)
     }
 
@@ -130,7 +152,7 @@ impl Route {
     /// The header `Allow`.
     pub(super) fn allow(&self) -> String {
         let methods = self.operations.iter().flat_map(|operation| match operation.method {
-            Method::GET => vec!["GET", "HEAD"],
+            Method::GET if !self.streams => vec!["GET", "HEAD"],
             ref method => vec![method.as_str()],
         });
         methods.collect::<Vec<_>>().join(", ")
@@ -165,6 +187,12 @@ impl Table {
     #[must_use]
     pub fn new(routes: Vec<Route>) -> Self {
         Self { routes }
+    }
+
+    /// Every path with its methods.
+    #[must_use]
+    pub fn resources(&self) -> Vec<(&'static str, String)> {
+        self.routes.iter().map(|route| (route.path, route.allow())).collect()
     }
 
     /// The resource at a path (without a slash at its end), with the path's parameters. A route that names the

@@ -1,13 +1,13 @@
 -- What a drain is to send next: the oldest due deliveries that it does not hold yet, or one probe.
 -- In:  ARGV redelivery, subscription, worker, how many, dead-after in ms, equal answers that make the oldest
---      a suspect, then the members that the drain holds
+--      a suspect, how many of the oldest are held for sure, then the last of the members that the drain holds
 -- Out: ['lost'] not ours | ['done'] ended here | ['empty'] nothing due beyond what is held |
 --      ['probe' or 'drain', failures, live workers, [members passed over for the probe],
 --       [member, body or false, tries or false]…]
 -- Keeps: 2, 5; the floor of Retry-After is never undercut.
 
 local id, s, worker = ARGV[1], ARGV[2], ARGV[3]
-local most, dead_after, suspect_after = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local most, dead_after, suspect_after, skip = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 expect_partition()
 expect_subscription(s)
 if not mine(REDELIVERIES, id, worker) then return { 'lost' } end
@@ -26,15 +26,17 @@ if open and not_before > now then
 end
 
 local held = {}
-for i = 7, #ARGV do held[ARGV[i]] = true end
+for i = 8, #ARGV do held[ARGV[i]] = true end
+-- Which of them a probe could be is not known here: it comes when the drain holds fewer.
+if open and skip > 0 then return { 'empty' } end
 if open then most = WALK + 1 end
-local due = redis.call('ZRANGEBYSCORE', retry(s), '-inf', int(now), 'LIMIT', 0, most + #ARGV - 6)
+local due = redis.call('ZRANGEBYSCORE', retry(s), '-inf', int(now), 'LIMIT', int(skip), most + #ARGV - 7)
 local members = {}
 for _, member in ipairs(due) do
   if not held[member] and #members < most then members[#members + 1] = member end
 end
 if #members == 0 then
-  if open and #ARGV == 6 and redis.call('ZCARD', retry(s)) > 0 then
+  if open and #ARGV == 7 and redis.call('ZCARD', retry(s)) > 0 then
     done(s, id)
     arm_earliest(s)
     return { 'done', ms_to_soonest() }

@@ -8,6 +8,7 @@
 mod post;
 mod reports;
 mod starts;
+mod together;
 
 use std::collections::{HashSet, VecDeque};
 use std::pin::Pin;
@@ -18,13 +19,14 @@ use tokio::time::Instant;
 use tracing::info;
 
 use self::post::{Posted, Sent};
+use self::together::Doubt;
 use super::catalog::Subscriber;
 use super::ends;
 use super::lane::{ALONE_FROM, Lane, POISON_FROM};
 use super::persist::persist;
 use super::registry;
 use crate::domain::ids::{Member, StreamId, SubscriptionId};
-use crate::domain::limit::Limit;
+use crate::domain::limit::{Growth, Limit};
 use crate::domain::subscription::Subscription;
 use crate::domain::verdict::Judgement;
 use crate::store::drain::{Answered, Delivered, Fetched, Finished, Parked, Redelivery};
@@ -75,6 +77,10 @@ struct Drain {
     subscriber: Arc<Subscriber>,
     /// Requests at once: the ramp.
     ramp: Limit,
+    /// Events in one message: a ramp as well.
+    growth: Growth,
+    /// Deliveries that are sent one by one, since the subscriber did not take them together.
+    doubt: Doubt,
     /// Fetched and not sent yet, oldest first.
     ready: VecDeque<Parked>,
     /// Everything fetched that has not left the queue or been given back.
@@ -120,7 +126,7 @@ enum Streak {
 enum Ending {
     /// Another worker holds the redelivery, or it ended.
     Over,
-    /// The worker shuts down, or one delivery was all that was asked for.
+    /// The worker shuts down, publishing stopped, or one delivery was all that was asked for.
     Leaving,
     /// The subscriber answered 410.
     Gone,
@@ -141,6 +147,8 @@ impl Drain {
             redelivery,
             since,
             ramp: Limit::new(subscriber.max_in_flight),
+            growth: Growth::new(),
+            doubt: Doubt::default(),
             subscriber,
             ready: VecDeque::new(),
             held: HashSet::new(),
@@ -167,10 +175,10 @@ impl Drain {
     async fn run(mut self) {
         let quiet = self.lane.pod.quiet.clone();
         loop {
-            self.start_posts();
             self.start_report();
             self.start_fetch();
-            if quiet.is_cancelled() {
+            self.start_posts();
+            if quiet.is_cancelled() || !self.lane.pod.publishes() {
                 self.ending.get_or_insert(Ending::Leaving);
             }
             if self.is_idle() {
@@ -217,11 +225,14 @@ impl Drain {
                 self.bury(member, &reason).await;
                 return;
             }
+            Posted::Together(group) => return self.answered_together(group),
             Posted::Answered(sent) => sent,
         };
+        self.heard_alone(&sent);
         match sent.answer.judge() {
             Judgement::Delivered => {
                 self.ramp.succeeded();
+                self.growth.took(1);
                 self.last_success = self.last_success.max(sent.order);
                 self.answered.push(Answered {
                     member: sent.member,

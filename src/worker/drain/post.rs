@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::together::Group;
 use crate::domain::event::Message;
 use crate::domain::ids::{DeliveryId, Member, StreamId};
 use crate::domain::payload;
@@ -27,6 +28,8 @@ pub(super) enum Posted {
     Undeliverable { member: Member, reason: String },
     /// It was sent.
     Answered(Sent),
+    /// Several were sent in one message.
+    Together(Group),
 }
 
 /// A delivery that was sent, and what came of it.
@@ -87,9 +90,16 @@ pub(super) async fn post(
     })
 }
 
-/// What to send: what the subscription's filter selects. When the filter was changed meanwhile and selects
-/// nothing, the whole message goes: it was promised.
+/// What to send: what the subscription's filter selects. When the filter was changed meanwhile and selects nothing, the
+/// whole message goes: it was promised.
 fn bodies(subscription: &Subscription, parked: &Parked) -> Result<Vec<Bytes>, String> {
+    let (frame, message, records) = read(subscription, parked)?;
+    let (event, received) = (parked.member.0, &frame.event);
+    Ok(payload::bodies(subscription, &message, &records, event, received))
+}
+
+/// The parts of a parked delivery: its frame, the message in it, and the records that are sent.
+pub(super) fn read(subscription: &Subscription, parked: &Parked) -> Result<(Frame, Message, Records), String> {
     let frame = parked
         .body
         .as_ref()
@@ -101,6 +111,5 @@ fn bodies(subscription: &Subscription, parked: &Parked) -> Result<Vec<Bytes>, St
         .select(&message)
         .or_else(|| Records::all(message.records().len()));
     let records = records.ok_or("it has no records")?;
-    let (event, received) = (parked.member.0, &frame.event);
-    Ok(payload::bodies(subscription, &message, &records, event, received))
+    Ok((frame, message, records))
 }

@@ -76,6 +76,7 @@ impl Drain {
         self.held.clear();
         self.exhausted = false;
         self.ramp.restart();
+        self.growth.restart();
         for sent in failures {
             if sent.answer.blames_delivery() {
                 self.refuse(&sent, Streak::Ignores).await;

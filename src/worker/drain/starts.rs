@@ -13,8 +13,11 @@ use crate::domain::ids::Member;
 use crate::store::drain::Fetched;
 use crate::worker::persist::persist;
 
-/// The most deliveries that a drain holds; with what it asks for, one script call stays within its bound.
+/// The most deliveries that a drain asks for, and that it holds where each has a message of its own: together one
+/// script call stays within its bound.
 const MOST: usize = 128;
+/// The most that it holds where many travel together.
+const MOST_TOGETHER: usize = 4096;
 /// About as many bytes of bodies as a drain holds.
 const MOST_BYTES: usize = 4 << 20;
 
@@ -28,14 +31,24 @@ impl Drain {
         }
         self.renew();
         while self.posts.len() < at_once {
-            let Some(next) = self.ready.front() else { return };
-            let bytes = next.body.as_ref().map_or(0, Bytes::len);
+            if self.gathers() {
+                return;
+            }
+            if self.ready.is_empty() {
+                return;
+            }
+            let next = self.ready.iter().take(self.most_together() as usize);
+            let bytes = next.filter_map(|parked| parked.body.as_ref()).map(Bytes::len).sum();
             let share = self.lane.pod.slots.try_take(bytes, self.posts.len());
             if share.is_none() && !self.posts.is_empty() {
                 return;
             }
-            let Some(parked) = self.ready.pop_front() else { return };
             self.started += 1;
+            if let Some(group) = self.group() {
+                self.start_together(group, share);
+                continue;
+            }
+            let Some(parked) = self.ready.pop_front() else { return };
             let (lane, subscriber) = (Arc::clone(&self.lane), Arc::clone(&self.subscriber));
             let (redelivery, order, single) = ((self.redelivery.id, self.since), self.started, self.single);
             self.posts.spawn(async move {
@@ -86,8 +99,12 @@ impl Drain {
     }
 
     pub(super) fn start_fetch(&mut self) {
-        let enough = self.ready.len() >= self.ramp.get() as usize || (self.single && self.started > 0);
+        let enough = self.ready.len() >= self.wanted() || (self.single && self.started > 0);
         if self.fetch.is_some() || self.exhausted || self.stopping() || self.probing || enough {
+            return;
+        }
+        // Where those held are only counted, none of them may leave the queue meanwhile.
+        if self.held.len() > MOST && self.report.is_some() {
             return;
         }
         let held: Vec<Member> = self.held.iter().copied().collect();
@@ -109,10 +126,25 @@ impl Drain {
         }));
     }
 
-    /// How many more to fetch: twice the ramp, within the bounds of number and bytes.
+    /// How many deliveries the next messages carry.
+    fn wanted(&self) -> usize {
+        self.ramp.get() as usize * self.most_together() as usize
+    }
+
+    /// How many more to fetch: twice what is wanted, within the bounds of number and bytes.
     fn room(&self, held: usize) -> usize {
-        let by_bytes = (MOST_BYTES / self.mean_bytes.max(1)).clamp(1, MOST);
-        (2 * self.ramp.get() as usize).min(by_bytes.saturating_sub(held))
+        let by_bytes = (MOST_BYTES / self.mean_bytes.max(1)).clamp(1, self.most_held());
+        (2 * self.wanted()).min(by_bytes.saturating_sub(held)).min(MOST)
+    }
+
+    /// The most deliveries that a drain holds. Limits of a subscription leave only so many of the oldest to its drain.
+    fn most_held(&self) -> usize {
+        let limited = !self.subscriber.subscription.limits.is_default();
+        if limited || self.most_together() == 1 {
+            MOST
+        } else {
+            MOST_TOGETHER
+        }
     }
 
     pub(super) fn fetched(&mut self, (since, fetched): (Instant, Fetched)) {
@@ -139,8 +171,11 @@ impl Drain {
                 self.probing = probe;
                 self.was_open |= probe;
                 self.suspects.extend(suspects);
-                self.held.extend(parked.iter().map(|parked| parked.member));
-                self.ready.extend(parked);
+                let before = self.ready.len();
+                self.ready
+                    .extend(parked.into_iter().filter(|parked| self.held.insert(parked.member)));
+                // Nothing but what it holds: others were parked before those. The next look begins with them.
+                self.exhausted = self.ready.len() == before;
             }
         }
     }

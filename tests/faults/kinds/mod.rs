@@ -5,4 +5,5 @@ pub(crate) mod operators;
 pub(crate) mod redis;
 pub(crate) mod subscribers;
 pub(crate) mod topologies;
+pub(crate) mod troubles;
 pub(crate) mod workers;

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::TestRedis;
+use crate::support::{LOOPBACK, TestRedis};
 
 /// Stands in every secret of these tests; seen anywhere in an output, it has leaked.
 pub(super) const CANARY: &str = "c4n4ry";
@@ -65,6 +65,7 @@ impl Cli {
             .args(arguments)
             .env_clear()
             .envs(inherited)
+            .env(LOOPBACK.0, LOOPBACK.1)
             .env("HOLDFAST_REDIS__URL", &self.url)
             .env("HOLDFAST_REDIS__COMMAND_TIMEOUT", "2s")
             .env("HOLDFAST_EMBEDDED__DATA_DIR", self.path().join("data"))

@@ -106,6 +106,8 @@ impl Deployment {
         let name = format!("s{}", self.names.fetch_add(1, Ordering::Relaxed));
         let id = SubscriptionId::new(&name).unwrap();
         let mut subscription = Subscription::new(id.clone(), url.parse().unwrap(), "2026-01-01T00:00:00Z".to_owned());
+        // Each delivery in a request of its own, as most tests look at them.
+        subscription.coalesce = false;
         edit(&mut subscription);
         let added = self.store.add_subscription(subscription).await.unwrap();
         self.in_force(added.version).await;
@@ -263,7 +265,7 @@ pub(crate) fn accepted(sink: &Sink) -> Vec<DeliveryId> {
 /// A small event that says its number.
 pub(crate) fn event(number: usize) -> String {
     format!(
-        r##"{{"@odata.type":"#Event.v1_7_0.Event","Id":"{number}","Name":"Event","Events":[{{"EventType":"Alert","EventId":"{number}","MessageId":"Base.1.0.GeneralError","MessageSeverity":"OK"}}]}}"##
+        r##"{{"@odata.type":"#Event.v1_7_0.Event","Id":"{number}","Name":"Event","Events":[{{"EventType":"Alert","EventId":"{number}","MemberId":"0","MessageId":"Base.1.0.GeneralError","MessageSeverity":"OK"}}]}}"##
     )
 }
 

@@ -54,6 +54,16 @@ async fn whatever_the_outage_everything_is_delivered_after_it(#[case] mode: Mode
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_2xx_counts_however_long_its_body_is() {
+    let deployment = Deployment::start(1, &[]).await;
+    let sink = Deployment::sink(Mode::Flood).await;
+    let id = deployment.subscribe(&sink.url("/events"), |_| {}).await;
+    deployment.publish(40).await;
+    deployment.settled().await;
+    assert_eq!(deployment.expect_all_at(&id, &sink), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_subscriber_is_probed_alone_and_ever_more_rarely() {
     let settings = [
         ("HOLDFAST_RETRY__DELAY", "100ms"),

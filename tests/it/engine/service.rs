@@ -7,7 +7,7 @@ use holdfast::domain::event::{Kind, Message};
 use serde_json::Value;
 
 use super::harness::{Deployment, SOON};
-use crate::support::{Holdfast, wait_until};
+use crate::support::{Holdfast, LOOPBACK, wait_until};
 
 /// Our own samples, and real payloads from a directory where there is one.
 fn payloads() -> Vec<PathBuf> {
@@ -36,6 +36,7 @@ async fn command(data: &str, arguments: &[&str]) -> String {
     let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_holdfast"))
         .args(arguments)
         .env("HOLDFAST_EMBEDDED__DATA_DIR", data)
+        .env(LOOPBACK.0, LOOPBACK.1)
         .output()
         .await
         .unwrap();

@@ -11,6 +11,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Response};
 use bytes::Bytes;
+use holdfast::cli::sink::unpack;
 use holdfast::domain::ids::DeliveryId;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -135,10 +136,12 @@ where
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let header = |name: &str| parts.headers[name].to_str().unwrap().to_owned();
-    let (id, attempt) = (
-        header("webhook-id").parse::<DeliveryId>().unwrap(),
-        header("holdfast-attempt").parse().unwrap(),
-    );
+    let attempt = header("holdfast-attempt").parse().unwrap();
+    let mut ids: Vec<String> = unpack(&parts.headers, &body).into_iter().map(|(id, _)| id).collect();
+    if ids.is_empty() {
+        ids.push(header("webhook-id"));
+    }
+    let ids: Vec<DeliveryId> = ids.iter().map(|id| id.parse().unwrap()).collect();
     let (seen, in_flight) = {
         let mut open = books.lock().unwrap();
         open.in_flight += 1;
@@ -165,7 +168,7 @@ where
     };
     *response.status_mut() = status.try_into().unwrap();
     if (200..300).contains(&status) {
-        books.lock().unwrap().accepted.push(id);
+        books.lock().unwrap().accepted.extend(ids);
     }
     drop(in_flight);
     response

@@ -1,4 +1,4 @@
-//! `k8s/base` as kustomize would put it together, read without kustomize.
+//! `k8s/base` as kustomize would put it together, read without kustomize, and what kustomize made of an overlay.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,11 @@ use std::process::Command;
 
 use serde_json::Value;
 
+pub(super) const API: &str = "Deployment/holdfast-api";
 pub(super) const WORKER: &str = "Deployment/holdfast-worker";
 pub(super) const REDIS: &str = "StatefulSet/holdfast-redis";
+/// The pods that run the program.
+pub(super) const HOLDFAST: [&str; 2] = [API, WORKER];
 
 /// The objects by `Kind/name`, and what the ConfigMaps are made of.
 #[derive(Clone)]
@@ -65,6 +68,23 @@ impl Manifests {
             kustomization,
             tuning: pairs(&read("tuning.env"), '='),
             redis: pairs(&read("redis.conf"), ' '),
+        }
+    }
+
+    /// What kustomize made.
+    pub(super) fn made(text: &str) -> Self {
+        let all: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
+        let data = |key: &str| {
+            let maps = all.iter().filter(|object| object["kind"] == "ConfigMap");
+            maps.map(|map| &map["data"]).find(|data| !data[key].is_null()).cloned()
+        };
+        let tuning = data("HOLDFAST_REDIS__URL").unwrap_or_default();
+        let settings = data("redis.conf").unwrap_or_default();
+        Self {
+            kustomization: Value::Null,
+            tuning: serde_json::from_value(tuning).unwrap(),
+            redis: pairs(settings["redis.conf"].as_str().unwrap_or_default(), ' '),
+            objects: all.into_iter().map(|object| (name_of(&object), object)).collect(),
         }
     }
 

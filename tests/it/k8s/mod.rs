@@ -1,12 +1,16 @@
 //! The Kubernetes manifests: what they must say, checked without a cluster.
 //!
 //! `manifests` reads `k8s/base` as kustomize would; `pods`, `redis` and `wiring` complain about what is wrong with
-//! it; `wrong` breaks it on purpose; `tools` asks kubectl and the API's own schemas; `live` runs what they run.
+//! it; `wrong` breaks it on purpose; `tools` asks kubectl and the API's own schemas; `live` runs what they run. The
+//! same for `k8s/overlays` is in `overlays`, `custom` and `scripts`.
 
+mod custom;
 mod live;
 mod manifests;
+mod overlays;
 mod pods;
 mod redis;
+mod scripts;
 mod tools;
 mod wiring;
 mod wrong;

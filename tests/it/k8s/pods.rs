@@ -1,8 +1,8 @@
-//! What every pod must keep to, and what a worker's must say about its life.
+//! What every pod must keep to, and what Holdfast's must say about their life.
 
 use serde_json::{Value, json};
 
-use super::manifests::{InForce, Manifests, REDIS, WORKER, bytes};
+use super::manifests::{API, HOLDFAST, InForce, Manifests, REDIS, WORKER, bytes};
 
 /// A process that was told to stop has this long beyond its own deadlines.
 const MARGIN: u64 = 10;
@@ -25,14 +25,40 @@ fn profile() -> [(&'static str, &'static str, Value); 8] {
 
 pub(super) fn complaints(manifests: &Manifests, config: &InForce) -> Vec<String> {
     let mut found = Vec::new();
-    for pod in [WORKER, REDIS] {
+    for pod in [API, WORKER, REDIS] {
         restricted(manifests, pod, &mut found);
         resources(manifests, pod, &mut found);
     }
-    probes(manifests, &mut found);
-    grace(manifests, config, &mut found);
-    memory(manifests, config, &mut found);
-    spread(manifests, &mut found);
+    for pod in HOLDFAST {
+        probes(manifests, pod, &mut found);
+        grace(manifests, pod, config, &mut found);
+        spread(manifests, pod, &mut found);
+    }
+    redis_probes(manifests, &mut found);
+    memory(
+        manifests,
+        API,
+        config.bytes("HOLDFAST_INTAKE__MAX_WAITING_BYTES"),
+        &mut found,
+    );
+    memory(
+        manifests,
+        WORKER,
+        config.bytes("HOLDFAST_DELIVERY__POD_MAX_BYTES"),
+        &mut found,
+    );
+    found
+}
+
+/// What every pod must keep to, whatever it is.
+pub(super) fn every(manifests: &Manifests) -> Vec<String> {
+    let mut found = Vec::new();
+    for (pod, object) in &manifests.objects {
+        if object.pointer(POD).is_some() {
+            restricted(manifests, pod, &mut found);
+            resources(manifests, pod, &mut found);
+        }
+    }
     found
 }
 
@@ -72,17 +98,20 @@ fn resources(manifests: &Manifests, pod: &str, found: &mut Vec<String>) {
 }
 
 /// Only readiness may depend on Redis: a restart would not bring it back.
-fn probes(manifests: &Manifests, found: &mut Vec<String>) {
+fn probes(manifests: &Manifests, pod: &str, found: &mut Vec<String>) {
     for (probe, path) in [
         ("startupProbe", "/livez"),
         ("livenessProbe", "/livez"),
         ("readinessProbe", "/readyz"),
     ] {
-        let get = &manifests.at(WORKER, CONTAINER)[probe]["httpGet"];
+        let get = &manifests.at(pod, CONTAINER)[probe]["httpGet"];
         if get["path"] != path || get["port"] != "metrics" {
-            found.push(format!("the {probe} asks {get}, not {path} on metrics"));
+            found.push(format!("{pod}: the {probe} asks {get}, not {path} on metrics"));
         }
     }
+}
+
+fn redis_probes(manifests: &Manifests, found: &mut Vec<String>) {
     let redis = manifests.at(REDIS, CONTAINER);
     let ready = redis["readinessProbe"]["exec"]["command"].to_string();
     if !ready.contains("redis-cli ping") || !ready.contains("PONG") {
@@ -93,36 +122,37 @@ fn probes(manifests: &Manifests, found: &mut Vec<String>) {
     }
 }
 
-fn grace(manifests: &Manifests, config: &InForce, found: &mut Vec<String>) {
+fn grace(manifests: &Manifests, pod: &str, config: &InForce, found: &mut Vec<String>) {
     let needed =
         config.seconds("HOLDFAST_WORKER__DRAIN_DELAY") + config.seconds("HOLDFAST_WORKER__SHUTDOWN_DEADLINE") + MARGIN;
-    let grace = &manifests.at(WORKER, POD)["terminationGracePeriodSeconds"];
+    let grace = &manifests.at(pod, POD)["terminationGracePeriodSeconds"];
     if grace.as_u64().is_none_or(|grace| grace <= needed) {
-        found.push(format!("terminationGracePeriodSeconds is {grace}, not above {needed}"));
-    }
-}
-
-/// Twice what may wait for Redis and fly to subscribers.
-fn memory(manifests: &Manifests, config: &InForce, found: &mut Vec<String>) {
-    let bodies = config.bytes("HOLDFAST_INTAKE__MAX_WAITING_BYTES") + config.bytes("HOLDFAST_DELIVERY__POD_MAX_BYTES");
-    let limit = &manifests.at(WORKER, CONTAINER)["resources"]["limits"]["memory"];
-    if limit.as_str().is_none_or(|limit| bytes(limit) < 2 * bodies) {
         found.push(format!(
-            "the worker's memory limit {limit} is below twice {bodies} bytes of bodies"
+            "{pod}: terminationGracePeriodSeconds is {grace}, not above {needed}"
         ));
     }
 }
 
-fn spread(manifests: &Manifests, found: &mut Vec<String>) {
-    let constraints = manifests.at(WORKER, POD)["topologySpreadConstraints"].as_array();
+/// Twice what may wait for Redis, or fly to subscribers.
+fn memory(manifests: &Manifests, pod: &str, bodies: u64, found: &mut Vec<String>) {
+    let limit = &manifests.at(pod, CONTAINER)["resources"]["limits"]["memory"];
+    if limit.as_str().is_none_or(|limit| bytes(limit) < 2 * bodies) {
+        found.push(format!(
+            "{pod}: the memory limit {limit} is below twice {bodies} bytes of bodies"
+        ));
+    }
+}
+
+fn spread(manifests: &Manifests, pod: &str, found: &mut Vec<String>) {
+    let constraints = manifests.at(pod, POD)["topologySpreadConstraints"].as_array();
     for key in ["kubernetes.io/hostname", "topology.kubernetes.io/zone"] {
         let constraint = constraints.and_then(|all| all.iter().find(|one| one["topologyKey"] == key));
         let kept = constraint.is_some_and(|one| {
             one["whenUnsatisfiable"] == "ScheduleAnyway"
-                && one["labelSelector"]["matchLabels"] == *manifests.at(WORKER, "/spec/selector/matchLabels")
+                && one["labelSelector"]["matchLabels"] == *manifests.at(pod, "/spec/selector/matchLabels")
         });
         if !kept {
-            found.push(format!("workers are not spread over {key} with ScheduleAnyway"));
+            found.push(format!("{pod}: pods are not spread over {key} with ScheduleAnyway"));
         }
     }
 }

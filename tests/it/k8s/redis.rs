@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::manifests::{InForce, Manifests, REDIS, WORKER, bytes};
+use super::manifests::{API, HOLDFAST, InForce, Manifests, REDIS, WORKER, bytes};
 
 const CONTAINER: &str = "/spec/template/spec/containers/0";
 const POLICY: &str = "NetworkPolicy/holdfast-redis";
@@ -66,13 +66,25 @@ fn password(manifests: &Manifests, found: &mut Vec<String>) {
         entry.map_or(Value::Null, |entry| entry["valueFrom"]["secretKeyRef"].clone())
     };
     let expected = json!({"name": "holdfast-redis", "key": "password"});
-    for (pod, variable) in [(WORKER, "HOLDFAST_REDIS__PASSWORD"), (REDIS, "REDISCLI_AUTH")] {
+    let holdfast = HOLDFAST.map(|pod| (pod, "HOLDFAST_REDIS__PASSWORD"));
+    for (pod, variable) in holdfast.into_iter().chain([(REDIS, "REDISCLI_AUTH")]) {
         let found_there = secret(pod, variable);
         if found_there != expected {
             found.push(format!(
                 "{pod}: {variable} comes from {found_there}, not from the Secret"
             ));
         }
+    }
+    for pod in HOLDFAST {
+        let found_there = secret(pod, "HOLDFAST_SECRETS__KEY");
+        if found_there != json!({"name": "holdfast-secrets", "key": "key"}) {
+            found.push(format!(
+                "{pod}: secrets are not sealed with the key of the Secret: {found_there}"
+            ));
+        }
+    }
+    if secret(API, "HOLDFAST_REDFISH__ADMIN_PASSWORD") != json!({"name": "holdfast-secrets", "key": "admin-password"}) {
+        found.push("the first administrator's password is in a log".to_owned());
     }
     let command = manifests.at(REDIS, CONTAINER)["command"].to_string();
     if !command.contains(r#""--requirepass","$(REDISCLI_AUTH)""#) {

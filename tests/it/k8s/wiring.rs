@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::manifests::{InForce, Manifests, REDIS, WORKER};
+use super::manifests::{API, HOLDFAST, InForce, Manifests, REDIS, WORKER};
 
 const CONTAINER: &str = "/spec/template/spec/containers/0";
 const LABELS: &str = "/spec/template/metadata/labels";
@@ -21,9 +21,11 @@ pub(super) fn complaints(manifests: &Manifests, config: &InForce) -> Vec<String>
 
 fn kinds(manifests: &Manifests, found: &mut Vec<String>) {
     for name in [
+        API,
         WORKER,
         REDIS,
         "ServiceAccount/holdfast",
+        "PodDisruptionBudget/holdfast-api",
         "PodDisruptionBudget/holdfast-worker",
         "Service/holdfast",
         "Service/holdfast-metrics",
@@ -47,8 +49,16 @@ fn tuning(manifests: &Manifests, config: &InForce, found: &mut Vec<String>) {
             found.push(format!("{variable}: a password belongs into the Secret"));
         }
     }
-    if manifests.at(WORKER, CONTAINER)["envFrom"][0]["configMapRef"]["name"] != "holdfast" {
-        found.push("the worker does not read the ConfigMap".to_owned());
+    for (pod, role) in [(API, "api"), (WORKER, "worker")] {
+        let container = manifests.at(pod, CONTAINER);
+        if container["envFrom"][0]["configMapRef"]["name"] != "holdfast" {
+            found.push(format!("{pod} does not read the ConfigMap"));
+        }
+        let env = container["env"].as_array();
+        let set = env.and_then(|env| env.iter().find(|entry| entry["name"] == "HOLDFAST_SERVE__ROLE"));
+        if set.is_none_or(|set| set["value"] != role) {
+            found.push(format!("{pod}: its role is not {role}"));
+        }
     }
     for variable in [
         "DELAY",
@@ -65,27 +75,34 @@ fn tuning(manifests: &Manifests, config: &InForce, found: &mut Vec<String>) {
 }
 
 fn ports(manifests: &Manifests, config: &InForce, found: &mut Vec<String>) {
-    let declared = manifests.at(WORKER, CONTAINER)["ports"].as_array();
-    for (name, variable) in [
-        ("intake", "HOLDFAST_INTAKE__LISTEN"),
-        ("metrics", "HOLDFAST_ADMIN__LISTEN"),
+    for (pod, name, variable) in [
+        (API, "intake", "HOLDFAST_INTAKE__LISTEN"),
+        (API, "redfish", "HOLDFAST_REDFISH__LISTEN"),
+        (API, "metrics", "HOLDFAST_ADMIN__LISTEN"),
+        (WORKER, "metrics", "HOLDFAST_ADMIN__LISTEN"),
     ] {
+        let declared = manifests.at(pod, CONTAINER)["ports"].as_array();
         let port = declared.and_then(|all| all.iter().find(|port| port["name"] == name));
         let listens = config.port(variable);
         if port.is_none_or(|port| port["containerPort"] != listens) {
-            found.push(format!("the port {name} is not {listens}, where the program listens"));
+            found.push(format!(
+                "{pod}: the port {name} is not {listens}, where the program listens"
+            ));
         }
     }
-    let scraped = manifests.at(WORKER, "/spec/template/metadata/annotations/prometheus.io~1port");
     let admin = config.port("HOLDFAST_ADMIN__LISTEN").to_string();
-    if scraped.as_str() != Some(admin.as_str()) {
-        found.push(format!("Prometheus is sent to port {scraped}"));
+    for pod in HOLDFAST {
+        let scraped = manifests.at(pod, "/spec/template/metadata/annotations/prometheus.io~1port");
+        if scraped.as_str() != Some(admin.as_str()) {
+            found.push(format!("{pod}: Prometheus is sent to port {scraped}"));
+        }
     }
 }
 
 /// The labels that a selector asks for are those of the pods.
 fn selectors(manifests: &Manifests, found: &mut Vec<String>) {
     for (object, pointer, pods) in [
+        (API, "/spec/selector/matchLabels", API),
         (WORKER, "/spec/selector/matchLabels", WORKER),
         (REDIS, "/spec/selector/matchLabels", REDIS),
         (
@@ -93,7 +110,9 @@ fn selectors(manifests: &Manifests, found: &mut Vec<String>) {
             "/spec/selector/matchLabels",
             WORKER,
         ),
-        ("Service/holdfast", "/spec/selector", WORKER),
+        ("PodDisruptionBudget/holdfast-api", "/spec/selector/matchLabels", API),
+        ("Service/holdfast", "/spec/selector", API),
+        ("Service/holdfast-metrics", "/spec/selector", API),
         ("Service/holdfast-metrics", "/spec/selector", WORKER),
         ("Service/holdfast-redis", "/spec/selector", REDIS),
     ] {
@@ -105,18 +124,24 @@ fn selectors(manifests: &Manifests, found: &mut Vec<String>) {
             found.push(format!("{object} does not select the pods of {pods}"));
         }
     }
-    if *manifests.at("PodDisruptionBudget/holdfast-worker", "/spec/maxUnavailable") != 1 {
-        found.push("more than one worker may be evicted at once".to_owned());
+    for budget in [
+        "PodDisruptionBudget/holdfast-api",
+        "PodDisruptionBudget/holdfast-worker",
+    ] {
+        if *manifests.at(budget, "/spec/maxUnavailable") != 1 {
+            found.push(format!("{budget}: more than one pod may be evicted at once"));
+        }
     }
 }
 
 fn services(manifests: &Manifests, found: &mut Vec<String>) {
-    for (service, port, pods) in [
-        ("Service/holdfast", "intake", WORKER),
-        ("Service/holdfast-metrics", "metrics", WORKER),
-        ("Service/holdfast-redis", "redis", REDIS),
+    for (service, at, port, pods) in [
+        ("Service/holdfast", 0, "intake", API),
+        ("Service/holdfast", 1, "redfish", API),
+        ("Service/holdfast-metrics", 0, "metrics", WORKER),
+        ("Service/holdfast-redis", 0, "redis", REDIS),
     ] {
-        let target = manifests.at(service, "/spec/ports/0/targetPort");
+        let target = manifests.at(service, &format!("/spec/ports/{at}/targetPort"));
         let declared = manifests.at(pods, CONTAINER)["ports"].as_array();
         if *target != port || !declared.is_some_and(|all| all.iter().any(|one| one["name"] == *target)) {
             found.push(format!("{service} leads to {target}, not to the port {port}"));
@@ -129,10 +154,13 @@ fn services(manifests: &Manifests, found: &mut Vec<String>) {
 }
 
 fn account(manifests: &Manifests, found: &mut Vec<String>) {
-    if *manifests.at(WORKER, "/spec/template/spec/serviceAccountName") != "holdfast"
-        || *manifests.at("ServiceAccount/holdfast", "/automountServiceAccountToken") != false
-    {
-        found.push("the worker's account is not its own, or has a token".to_owned());
+    if *manifests.at("ServiceAccount/holdfast", "/automountServiceAccountToken") != false {
+        found.push("the account has a token".to_owned());
+    }
+    for pod in HOLDFAST {
+        if *manifests.at(pod, "/spec/template/spec/serviceAccountName") != "holdfast" {
+            found.push(format!("{pod}: the account is not its own"));
+        }
     }
 }
 
@@ -150,9 +178,14 @@ fn filled_in(manifests: &Manifests, found: &mut Vec<String>) {
             env!("CARGO_PKG_VERSION")
         ));
     }
-    let workers = &manifests.kustomization["replicas"][0];
-    if workers["name"] != "holdfast-worker" || workers["count"].as_u64().is_none_or(|count| count < 2) {
-        found.push(format!("a node that fails takes every worker with it: {workers}"));
+    let replicas = manifests.kustomization["replicas"].as_array();
+    for name in ["holdfast-api", "holdfast-worker"] {
+        let entry = replicas.and_then(|all| all.iter().find(|one| one["name"] == name));
+        if entry.is_none_or(|entry| entry["count"].as_u64().is_none_or(|count| count < 2)) {
+            found.push(format!(
+                "a node that fails takes every pod of {name} with it: {entry:?}"
+            ));
+        }
     }
     if redis == "none" || redis == "latest" {
         found.push(format!("the version of Redis is {redis}"));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::complaints;
-use super::manifests::{Manifests, REDIS, WORKER};
+use super::manifests::{API, Manifests, REDIS, WORKER};
 
 /// One mistake.
 enum Mistake {
@@ -110,7 +110,7 @@ fn mistakes() -> Vec<(Mistake, &'static str)> {
             "no requests/cpu",
         ),
         (
-            container(WORKER, "/resources/limits/memory", json!("96Mi")),
+            container(WORKER, "/resources/limits/memory", json!("63Mi")),
             "below twice",
         ),
         (
@@ -172,9 +172,18 @@ fn mistakes() -> Vec<(Mistake, &'static str)> {
             "not from the Secret",
         ),
         (
+            container(API, "/env/2", json!({"name": "HOLDFAST_SECRETS__KEY", "value": "x"})),
+            "not sealed with the key of the Secret",
+        ),
+        (
+            container(WORKER, "/env/0/value", json!("all")),
+            "its role is not worker",
+        ),
+        (container(API, "/env/3", json!(null)), "password is in a log"),
+        (
             container(
                 WORKER,
-                "/env/0",
+                "/env/1",
                 json!({"name": "HOLDFAST_REDIS__PASSWORD", "value": "x"}),
             ),
             "not from the Secret",
@@ -206,14 +215,18 @@ fn mistakes() -> Vec<(Mistake, &'static str)> {
             "HOLDFAST_RETRY__DELAY=60s is not in force",
         ),
         (Tuned("HOLDFAST_REDIS__PASSWORD", "hunter2"), "belongs into the Secret"),
-        (container(WORKER, "/envFrom", json!([])), "does not read the ConfigMap"),
+        (container(API, "/envFrom", json!([])), "does not read the ConfigMap"),
         (
-            container(WORKER, "/ports/0/containerPort", json!(80)),
+            container(API, "/ports/0/containerPort", json!(80)),
             "the port intake is not 8080",
         ),
         (
             Tuned("HOLDFAST_ADMIN__LISTEN", "0.0.0.0:9091"),
             "the port metrics is not 9091",
+        ),
+        (
+            Tuned("HOLDFAST_REDFISH__LISTEN", "0.0.0.0:9443"),
+            "the port redfish is not 9443",
         ),
         (
             at(
@@ -227,11 +240,11 @@ fn mistakes() -> Vec<(Mistake, &'static str)> {
             at(
                 WORKER,
                 "/spec/template/metadata/labels/app.kubernetes.io~1component",
-                json!("api"),
+                json!("apis"),
             ),
             "does not select the pods",
         ),
-        (at(BUDGET, "/spec/maxUnavailable", json!(2)), "more than one worker"),
+        (at(BUDGET, "/spec/maxUnavailable", json!(2)), "more than one pod"),
         (
             at("Service/holdfast", "/spec/ports/0/targetPort", json!("metrics")),
             "Service/holdfast leads to",
@@ -246,7 +259,7 @@ fn mistakes() -> Vec<(Mistake, &'static str)> {
         ),
         (
             at("ServiceAccount/holdfast", "/automountServiceAccountToken", json!(null)),
-            "or has a token",
+            "the account has a token",
         ),
         (
             Filled("/images/0/newTag", json!("latest")),
@@ -257,8 +270,8 @@ fn mistakes() -> Vec<(Mistake, &'static str)> {
             "the version of Redis is latest",
         ),
         (
-            Filled("/replicas/0/count", json!(1)),
-            "a node that fails takes every worker",
+            Filled("/replicas/1/count", json!(1)),
+            "takes every pod of holdfast-worker",
         ),
     ]
 }

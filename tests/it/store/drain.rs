@@ -20,6 +20,18 @@ pub(super) async fn draining(bench: &Bench, count: usize) -> (Redelivery, Vec<Me
 }
 
 #[tokio::test]
+async fn of_many_that_are_held_most_are_counted_rather_than_named() {
+    let bench = Bench::start().await;
+    let (redelivery, members) = draining(&bench, 350).await;
+    let next = due(bench.fetch(&redelivery, &members[..300]).await);
+    assert_eq!(names(&next), members[300..], "beyond what is held");
+    assert!(matches!(bench.fetch(&redelivery, &members).await, Fetched::Empty));
+    bench.partition.delivered(&redelivery, &members[..200]).await.unwrap();
+    let next = due(bench.fetch(&redelivery, &members[200..340]).await);
+    assert_eq!(names(&next), members[340..]);
+}
+
+#[tokio::test]
 async fn an_open_circuit_gives_one_probe_and_a_2xx_frees_the_rest() {
     let bench = Bench::start().await;
     let (redelivery, members) = probing(&bench, 5).await;

@@ -16,6 +16,7 @@ mod removal;
 mod retention;
 mod settle;
 mod state;
+mod streams;
 mod suspension;
 mod takeover;
 mod wakeups;

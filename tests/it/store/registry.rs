@@ -2,6 +2,7 @@
 
 use holdfast::config;
 use holdfast::domain::ids::SubscriptionId;
+use holdfast::domain::service::ServiceSettings;
 use holdfast::domain::subscription::{State, Subscription};
 use holdfast::store::connect::{Connection, FirstConnect};
 use holdfast::store::settle::Verdict;
@@ -64,6 +65,33 @@ async fn concurrent_changes_are_all_kept() {
     writers.join_all().await;
     let stored = bench.store.subscription(&id("a")).await.unwrap().unwrap();
     assert_eq!((stored.headers.len(), stored.version), (20, added.version + 20));
+}
+
+#[tokio::test]
+async fn the_settings_share_the_version_and_hide_no_subscription() {
+    let bench = Bench::start().await;
+    let added = bench.store.add_subscription(subscription(id("a"))).await.unwrap();
+    assert_eq!(bench.store.settings().await.unwrap(), ServiceSettings::default());
+    let disable = |settings: &mut ServiceSettings| {
+        settings.enabled = false;
+        Ok::<_, StoreError>(())
+    };
+    bench.store.try_update_settings(disable).await.unwrap();
+    let registry = bench.store.registry().await.unwrap();
+    assert_eq!(registry.version, added.version + 1);
+    assert_eq!((registry.subscriptions.len(), registry.unreadable.len()), (1, 0));
+    assert!(!registry.settings.enabled);
+    let refuse = |_: &mut ServiceSettings| Err(StoreError::Unknown(id("a")));
+    bench.store.try_update_settings(refuse).await.unwrap_err();
+    assert_eq!(bench.store.registry_version().await.unwrap(), registry.version);
+
+    let _: i64 = bench
+        .raw(&["HSET", "holdfast:subscriptions", ":settings", "{oops"])
+        .await;
+    let spoilt = bench.store.registry().await.unwrap();
+    assert!(spoilt.spoilt_settings.is_some() && spoilt.settings.enabled && spoilt.unreadable.is_empty());
+    let mended = bench.store.try_update_settings(disable).await.unwrap();
+    assert_eq!(bench.store.settings().await.unwrap(), mended);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Where a test stopped, and what an operator does about it.
 
 use super::tls::Shown;
+use crate::domain::guard::Blocked;
 use crate::domain::subscription::Subscription;
 use crate::domain::verdict::Failure;
 
@@ -30,6 +31,20 @@ pub(super) fn no_connection(error: &anyhow::Error) -> Stopped {
     }
 }
 
+pub(super) fn not_allowed(blocked: &Blocked) -> Stopped {
+    Stopped {
+        step: "guard",
+        found: blocked.to_string(),
+        advice: self::blocked(),
+    }
+}
+
+fn blocked() -> String {
+    "deliveries are parked until the destination or the settings of every worker are changed: holdfast subscriptions \
+     update ID --destination URL, or HOLDFAST_DESTINATIONS__ALLOW and __DENY"
+        .to_owned()
+}
+
 /// What the failure of the request itself says.
 pub(super) fn unanswered(to: &Subscription, failure: Failure, detail: &str, certificate: Option<&Shown>) -> Stopped {
     let (step, advice) = match failure {
@@ -49,6 +64,7 @@ pub(super) fn unanswered(to: &Subscription, failure: Failure, detail: &str, cert
             "look at the subscriber's log; a server that wants TLS breaks off like this when asked with http://"
                 .to_owned(),
         ),
+        Failure::Blocked => ("guard", blocked()),
         Failure::Setup => (
             "request",
             "mend what is named, here and on every worker, or change it with: holdfast subscriptions update ID"

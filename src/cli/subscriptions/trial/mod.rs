@@ -16,7 +16,7 @@ use clap::Args;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use self::advice::{Stopped, no_connection, no_name, trust, unanswered};
+use self::advice::{Stopped, no_connection, no_name, not_allowed, trust, unanswered};
 use self::tls::Shown;
 use crate::cli::text::{plain, short, span};
 use crate::config::Config;
@@ -88,9 +88,13 @@ async fn steps<W: Write>(
 ) -> anyhow::Result<Result<(), Stopped>> {
     let patience = config.delivery.connect_timeout.0;
     let began = Instant::now();
-    let (host, addresses) = match path::resolve(&to.destination, patience).await {
+    let guard = config.guard();
+    let (host, addresses) = match path::resolve(&guard, &to.destination, patience).await {
         Ok(found) => found,
-        Err(error) => return Ok(Err(no_name(&error))),
+        Err(error) => {
+            let stopped = error.downcast_ref().map(not_allowed);
+            return Ok(Err(stopped.unwrap_or_else(|| no_name(&error))));
+        }
     };
     let list: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
     let named = if list.contains(&host) {
@@ -177,7 +181,7 @@ async fn send<W: Write>(
 ) -> anyhow::Result<Result<(), Stopped>> {
     let event = event::make(to)?;
     let signed = if to.secret.is_some() { "signed" } else { "not signed" };
-    let sender = Sender::new(config.delivery.clone());
+    let sender = Sender::new(config.delivery.clone(), config.guard());
     let bytes = event.body.len();
     let began = Instant::now();
     let envelope = Envelope::new(to);

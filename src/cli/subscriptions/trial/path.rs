@@ -8,21 +8,29 @@ use anyhow::Context;
 use tokio::net::TcpStream;
 use url::{Host, Url};
 
-/// The host as certificates name it, and its addresses.
+use crate::domain::guard::{Blocked, Guard};
+use crate::worker::destinations;
+
+/// The host as certificates name it, and those of its addresses that may be connected to.
 ///
 /// # Errors
-/// When the name has no address, or the resolver does not answer within `patience`.
-pub(super) async fn resolve(url: &Url, patience: Duration) -> anyhow::Result<(String, Vec<SocketAddr>)> {
+/// When the name has no address, or the resolver does not answer within `patience`; [`Blocked`] when the guard forbids
+/// the destination.
+pub(super) async fn resolve(guard: &Guard, url: &Url, patience: Duration) -> anyhow::Result<(String, Vec<SocketAddr>)> {
     let port = url.port_or_known_default().context("the destination has no port")?;
+    guard.judge(url)?;
     let name = match url.host().context("the destination names no host")? {
         Host::Domain(name) => name.to_owned(),
         Host::Ipv4(address) => return Ok((address.to_string(), vec![(address, port).into()])),
         Host::Ipv6(address) => return Ok((address.to_string(), vec![(address, port).into()])),
     };
-    let looked_up = tokio::time::timeout(patience, tokio::net::lookup_host((name.as_str(), port)))
+    let looked_up = tokio::time::timeout(patience, destinations::resolve(guard, &name, port))
         .await
         .map_err(|_| anyhow::anyhow!("{name}: the resolver did not answer within {}ms", patience.as_millis()))?;
-    let addresses: Vec<SocketAddr> = looked_up.with_context(|| format!("{name} has no address"))?.collect();
+    let addresses = looked_up.map_err(|error| match error.downcast::<Blocked>() {
+        Ok(blocked) => anyhow::Error::new(*blocked),
+        Err(error) => anyhow::anyhow!(error).context(format!("{name} has no address")),
+    })?;
     if addresses.is_empty() {
         anyhow::bail!("{name} has no address");
     }

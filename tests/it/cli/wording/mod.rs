@@ -88,6 +88,21 @@ const DISK_FULL: &str = "holdfast: {some} of 8 events published: standard input,
     "holdfast: the admin listener can't listen on {address}: Address already in use (os error \
     98); set HOLDFAST_ADMIN__LISTEN to a free address and port"
 )]
+#[case::redfish_port_taken(
+    redfish_port_taken,
+    "holdfast: the Redfish listener can't listen on {address}: Address already in use (os error \
+    98); set HOLDFAST_REDFISH__LISTEN to a free address and port"
+)]
+#[case::no_certificate(
+    no_certificate,
+    "holdfast: the certificate can't be read from absent.pem: No such file or directory (os \
+    error 2); see HOLDFAST_REDFISH__CERTIFICATE and HOLDFAST_REDFISH__KEY"
+)]
+#[case::certificate_without_key(
+    certificate_without_key,
+    "holdfast: the configuration can't be used: HOLDFAST_REDFISH__CERTIFICATE: \
+    redfish.certificate (\"absent.pem\") must be set together with redfish.key (null)"
+)]
 #[case::disk_full(disk_full, DISK_FULL)]
 #[case::unknown_key(
     unknown_key,

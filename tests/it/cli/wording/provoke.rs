@@ -195,6 +195,25 @@ pub(super) fn admin_port_taken() -> String {
     port_taken("HOLDFAST_ADMIN__LISTEN")
 }
 
+pub(super) fn redfish_port_taken() -> String {
+    port_taken("HOLDFAST_REDFISH__LISTEN")
+}
+
+pub(super) fn no_certificate() -> String {
+    let redis = TestRedis::start();
+    let files = [
+        ("HOLDFAST_REDFISH__CERTIFICATE", "absent.pem"),
+        ("HOLDFAST_REDFISH__KEY", "absent.key"),
+    ];
+    message(&Cli::of(&redis), &files, &["serve"], "", &[])
+}
+
+pub(super) fn certificate_without_key() -> String {
+    let redis = TestRedis::start();
+    let file = [("HOLDFAST_REDFISH__CERTIFICATE", "absent.pem")];
+    message(&Cli::of(&redis), &file, &["serve"], "", &[])
+}
+
 /// On a file system of 1 MiB in a namespace of its own, where events of 300 KiB do not fit for long.
 pub(super) fn disk_full() -> String {
     let cli = at("embedded");

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Starts Redis as what the Sentinels say, else as what it was before, else (the first start of all) with the first pod as
+# the master. Its settings are on the volume, since Sentinel writes changes of the master into them.
+#
+# SELF, FIRST and SENTINEL are addresses; REDISCLI_AUTH is the password.
+set -eu
+settings=${SETTINGS:-/etc/redis/redis.conf}
+data=${DATA:-/data}
+written=$data/redis.conf
+
+master=$(env -u REDISCLI_AUTH timeout 5 redis-cli -h "$SENTINEL" -p 26379 sentinel get-master-addr-by-name holdfast |
+  head -n 1) || master=
+if [ -z "$master" ] && [ -f "$written" ]; then
+  before=$(sed -n 's/^replicaof "\{0,1\}\([^ "]*\).*/\1/p' "$written")
+  master=${before:-$SELF}
+fi
+{
+  cat "$settings"
+  printf '%s\n' "dir $data" "requirepass \"$REDISCLI_AUTH\"" "masterauth \"$REDISCLI_AUTH\"" \
+    "replica-announce-ip $SELF" 'min-replicas-to-write 1' 'min-replicas-max-lag 10'
+  if [ "${master:-$FIRST}" != "$SELF" ]; then echo "replicaof ${master:-$FIRST} 6379"; fi
+} >"$written.new"
+mv "$written.new" "$written"
+exec redis-server "$written" "$@"

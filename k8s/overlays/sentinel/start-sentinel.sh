@@ -1,0 +1,23 @@
+#!/bin/sh
+# Starts a Sentinel. What it learns is on its volume, so that after a start of everything at once the last master is
+# the master again.
+#
+# SELF and FIRST are addresses; REDISCLI_AUTH is the password of Redis.
+set -eu
+written=${DATA:-/data}/sentinel.conf
+
+if [ ! -f "$written" ]; then
+  cat >"$written.new" <<END
+port 26379
+sentinel resolve-hostnames yes
+sentinel announce-hostnames yes
+sentinel announce-ip $SELF
+sentinel monitor holdfast $FIRST 6379 2
+sentinel auth-pass holdfast $REDISCLI_AUTH
+sentinel down-after-milliseconds holdfast ${DOWN_AFTER:-5000}
+sentinel failover-timeout holdfast 30000
+sentinel parallel-syncs holdfast 1
+END
+  mv "$written.new" "$written"
+fi
+exec redis-server "$written" --sentinel "$@"

@@ -1,0 +1,210 @@
+//! The streams of this pod: it wakes them when there is something to read, and ends those that are to end.
+//!
+//! Its one loop runs only while a stream is open. It looks for new entries several times a second, and at the
+//! subscriptions' version as often as a worker does: a stream that was deleted, on whichever pod, ends here. As often
+//! it says that this pod lives.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::domain::ids::{StreamId, SubscriptionId};
+use crate::domain::subscription::Subscription;
+use crate::store::registry::new_id;
+use crate::store::{Store, StoreError};
+
+/// Streams that one pod serves at once.
+const MOST: usize = 64;
+/// How often it looks for new entries.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The streams that this pod serves.
+#[derive(Debug)]
+pub(in crate::redfish::eventing) struct Hub {
+    /// The name of this pod, under which it says that it serves its streams.
+    pub(super) name: String,
+    /// How long events are remembered for a stream that was closed.
+    pub(super) linger: Duration,
+    dead_after: Duration,
+    refresh: Duration,
+    room: Arc<Semaphore>,
+    streams: Mutex<Streams>,
+    news: watch::Sender<u64>,
+    closing: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Streams {
+    /// Those that are entered among the subscriptions, with the version since when, and what ends them.
+    open: HashMap<SubscriptionId, (u64, CancellationToken)>,
+    looking: bool,
+}
+
+/// One stream's place among those of the pod, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    hub: Arc<Hub>,
+    id: SubscriptionId,
+    _room: OwnedSemaphorePermit,
+    /// Changes when there may be something to read.
+    pub(super) news: watch::Receiver<u64>,
+    /// The stream is to end.
+    pub(super) ended: CancellationToken,
+}
+
+/// What one look after another knows.
+struct Look {
+    newest: Vec<Option<StreamId>>,
+    version: Option<u64>,
+    refreshed: Instant,
+}
+
+impl Hub {
+    pub(in crate::redfish::eventing) fn new(linger: Duration, dead_after: Duration, refresh: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            name: new_id().to_string(),
+            linger,
+            dead_after,
+            refresh,
+            room: Arc::new(Semaphore::new(MOST)),
+            streams: Mutex::default(),
+            news: watch::Sender::new(0),
+            closing: CancellationToken::new(),
+        })
+    }
+
+    /// Whether settled events are remembered at all: without that there are no streams.
+    pub(in crate::redfish::eventing) fn is_possible(&self) -> bool {
+        !self.linger.is_zero()
+    }
+
+    /// Room for one more stream; `None` where there is none, or the pod is stopping.
+    pub(super) fn room(&self) -> Option<OwnedSemaphorePermit> {
+        if !self.is_possible() || self.closing.is_cancelled() {
+            return None;
+        }
+        Arc::clone(&self.room).try_acquire_owned().ok()
+    }
+
+    /// Takes in a stream that has been entered among the subscriptions.
+    pub(super) fn seat(
+        self: &Arc<Self>,
+        stream: &Subscription,
+        room: OwnedSemaphorePermit,
+        store: &Arc<Store>,
+    ) -> Seat {
+        let mut streams = self.lock();
+        let ended = self.closing.child_token();
+        streams.open.insert(stream.id.clone(), (stream.version, ended.clone()));
+        if !std::mem::replace(&mut streams.looking, true) {
+            tokio::spawn(Arc::clone(self).look(Arc::clone(store)));
+        }
+        Seat {
+            hub: Arc::clone(self),
+            id: stream.id.clone(),
+            _room: room,
+            news: self.news.subscribe(),
+            ended,
+        }
+    }
+
+    /// Ends all streams, and waits until each has taken itself out of the subscriptions.
+    pub(in crate::redfish::eventing) async fn close(&self, until: Instant) {
+        self.closing.cancel();
+        let mut news = self.news.subscribe();
+        while !self.lock().open.is_empty() {
+            if tokio::time::timeout_at(until, news.changed()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Takes streams out of the subscriptions that no living pod serves.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub(in crate::redfish::eventing) async fn sweep(&self, store: &Store) -> Result<(), StoreError> {
+        let swept = store.sweep_streams(self.dead_after, self.linger).await?;
+        if swept > 0 {
+            info!(streams = swept, "removed: the pod that served them is gone");
+        }
+        Ok(())
+    }
+
+    /// Looks until no stream is left.
+    async fn look(self: Arc<Self>, store: Arc<Store>) {
+        let mut look = Look {
+            newest: vec![None; store.partitions().len()],
+            version: None,
+            refreshed: Instant::now(),
+        };
+        let mut failing = false;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            {
+                let mut streams = self.lock();
+                if streams.open.is_empty() {
+                    streams.looking = false;
+                    return;
+                }
+            }
+            let result = self.step(&store, &mut look).await;
+            if let Err(error) = &result
+                && !failing
+                && !error.is_disconnected()
+            {
+                warn!(%error, "event streams can't be served; they go on when Redis does");
+            }
+            failing = result.is_err();
+        }
+    }
+
+    async fn step(&self, store: &Store, look: &mut Look) -> Result<(), StoreError> {
+        for (partition, known) in store.partitions().iter().zip(&mut look.newest) {
+            let newest = partition.newest().await?;
+            if newest != *known {
+                *known = newest;
+                self.wake();
+            }
+        }
+        if look.refreshed.elapsed() < self.refresh {
+            return Ok(());
+        }
+        look.refreshed = Instant::now();
+        store.beat_streams(&self.name).await?;
+        let version = store.registry_version().await?;
+        if look.version == Some(version) {
+            return Ok(());
+        }
+        let registry = store.registry().await?;
+        // One that was entered after the registry was read is newer than its version, and looked at next time.
+        for (id, (entered, ended)) in &self.lock().open {
+            let deleted = registry.get(id).is_none() && *entered <= registry.version;
+            if !registry.settings.enabled || deleted {
+                ended.cancel();
+            }
+        }
+        look.version = Some(version);
+        self.sweep(store).await
+    }
+
+    fn wake(&self) {
+        self.news.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.hub.lock().open.remove(&self.id);
+        self.hub.wake();
+    }
+}

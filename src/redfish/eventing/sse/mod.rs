@@ -1,0 +1,123 @@
+//! Server-sent events: a client that opens the stream is a subscription for as long as it reads.
+//!
+//! A stream reads from Redis what the workers of all pods remember of settled events, from a place that every message
+//! carries as its id, so that it is resumed with `Last-Event-ID` on any pod. [`hub`] wakes the streams of this pod and
+//! ends those that are to end; [`reader`] is one of them. While no stream is open nothing of this runs.
+
+mod filter;
+mod hub;
+mod message;
+mod place;
+mod reader;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use futures::Stream;
+use tokio::sync::mpsc;
+use url::Url;
+
+pub(super) use self::hub::Hub;
+use self::place::Place;
+use self::reader::Reader;
+use super::SERVICE;
+use crate::domain::filter::Filter;
+use crate::domain::subscription::Subscription;
+use crate::redfish::frame::{Answer, Call, Failure, Needs, Outcome, Route, message as messages};
+use crate::store::registry::new_id;
+
+/// Where the stream is.
+pub(super) const URI: &str = "/redfish/v1/EventService/SSE";
+/// Messages that wait for a client to read them.
+const WAITING: usize = 16;
+/// A client that is told nothing else learns so often that the stream is alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![Route::at(URI).streams(Needs::LOGIN, open)]
+}
+
+async fn open(call: Call) -> Outcome {
+    let (hub, store) = (&call.service.eventing.hub, &call.service.store);
+    let filter = wanted(&call.query)?;
+    if !store.settings().await?.enabled {
+        let disabled = messages::service_disabled(SERVICE);
+        return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, disabled));
+    }
+    let Some(room) = hub.room() else {
+        let full = messages::subscription_limit();
+        return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, full));
+    };
+    let mut stream = Subscription::new(new_id(), destination(&call)?, jiff::Timestamp::now().to_string());
+    stream.filter = filter;
+    stream.owner = Some(call.who()?.account.clone());
+    stream.stream = Some(hub.name.clone());
+    store.beat_streams(&hub.name).await?;
+    let (stream, since_ms) = store.open_stream(stream).await?;
+    let seat = hub.seat(&stream, room, store);
+    // From here on nothing is missed: whoever sends an event after the answer finds the stream entered.
+    let asked = last_event_id(&call.headers);
+    let resumed = asked
+        .as_deref()
+        .and_then(|text| Place::read(text, store.partitions().len()));
+    let gap = asked.is_some() && resumed.as_ref().is_none_or(|place| place.is_before(since_ms));
+    let place = match resumed {
+        Some(place) => place,
+        None => Place::now(store).await?,
+    };
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let reader = Reader::new(Arc::clone(store), seat, stream, place, sender);
+    tokio::spawn(reader.run(gap, hub.linger));
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream;charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok(Answer::Raw(
+        (headers, Body::from_stream(frames(receiver))).into_response(),
+    ))
+}
+
+/// What the client asks for in `$filter`; everything without one.
+fn wanted(query: &[(String, String)]) -> Result<Filter, Failure> {
+    let mut filter = Filter::default();
+    for (name, value) in query {
+        match name.as_str() {
+            "$filter" => {
+                filter = filter::read(value).ok_or_else(|| Failure::bad(messages::query_value_format(value, name)))?;
+            }
+            name if name.starts_with('$') || name == "only" || name == "excerpt" => {
+                return Err(Failure::new(
+                    StatusCode::NOT_IMPLEMENTED,
+                    messages::query_unsupported(name),
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(filter)
+}
+
+/// The destination that the specification gives to streams: where the client is.
+fn destination(call: &Call) -> Result<Url, Failure> {
+    format!("redfish-sse://{}", call.peer)
+        .parse()
+        .map_err(|_| Failure::internal())
+}
+
+fn last_event_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get("last-event-id")?;
+    Some(String::from_utf8_lossy(id.as_bytes()).into_owned())
+}
+
+/// The channel as the body of an answer.
+fn frames(receiver: mpsc::Receiver<Bytes>) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    futures::stream::unfold(receiver, async |mut receiver| {
+        let frame = receiver.recv().await?;
+        Some((Ok(frame), receiver))
+    })
+}

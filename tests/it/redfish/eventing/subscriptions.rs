@@ -1,0 +1,196 @@
+//! Subscriptions: their life over HTTP, who may do what, their certificates, and the command line beside it.
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::super::{ACCOUNTS, given};
+use super::{SUBSCRIPTIONS, Site, bodies, got, healthy, received};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_is_made_read_changed_and_removed() {
+    let site = Site::start(2, &[]).await;
+    let sink = healthy().await;
+    let uri = site
+        .subscribe(
+            &sink.url("/events"),
+            json!({ "Context": "rack-7", "HttpHeaders": [{ "X-Token": "c4n4ry" }], "Severities": ["OK"] }),
+        )
+        .await;
+    assert_eq!(site.members(1).await, [uri.clone()]);
+    let read = site.get(1, &uri).await;
+    assert_eq!((read.status, &read.body["Context"]), (200, &json!("rack-7")));
+    assert_eq!(read.body["HttpHeaders"], json!([]));
+    assert_eq!(read.body["Id"], uri.rsplit('/').next().unwrap());
+    assert!(!read.body.to_string().contains("c4n4ry"));
+
+    site.deployment.publish(1).await;
+    received(&sink, 1).await;
+    assert_eq!(bodies(&sink)[0]["Context"], "rack-7");
+    assert_eq!(sink.deliveries()[0].headers["x-token"], "c4n4ry");
+
+    let etag = read.header("etag");
+    let change = json!({ "Context": "rack-8", "DeliveryRetryPolicy": "SuspendRetries" });
+    let with_etag = |etag: &str| {
+        site.request(1, Method::PATCH, &uri)
+            .header("If-Match", etag.to_owned())
+            .body(change.to_string())
+    };
+    let changed = got(with_etag(&etag)).await;
+    assert_eq!((changed.status, &changed.body["Context"]), (200, &json!("rack-8")));
+    assert_ne!(changed.header("etag"), etag);
+    assert_eq!(
+        got(with_etag(&etag)).await.status,
+        412,
+        "somebody else changed it meanwhile"
+    );
+    assert_eq!(site.get(0, &uri).await.body["DeliveryRetryPolicy"], "SuspendRetries");
+
+    let refused = site.patch(0, &uri, json!({ "Destination": "http://10.0.0.1/" })).await;
+    assert_eq!(refused.status, 400);
+    assert_eq!(
+        refused.refusals(),
+        [("PropertyNotWritable".to_owned(), "#/Destination".to_owned())]
+    );
+
+    assert_eq!(site.delete(0, &uri).await.status, 204);
+    assert_eq!(site.get(1, &uri).await.status, 404);
+    assert_eq!(site.delete(1, &uri).await.status, 404);
+    assert_eq!(site.members(0).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_and_redfish_know_the_same_subscriptions() {
+    let site = Site::start(1, &[]).await;
+    let id = site.holdfast(&[
+        "subscriptions",
+        "add",
+        "http://10.1.1.1/events",
+        "--name=SIEM",
+        "--severity=Critical",
+        "--payload=raw",
+        "--heartbeat=5",
+        "--backup=http://10.1.1.2/events",
+        "--no-coalesce",
+    ]);
+    let uri = format!("{SUBSCRIPTIONS}/{}", id.trim());
+    let shown = site.get(0, &uri).await.body;
+    assert_eq!(
+        (&shown["Name"], &shown["Severities"]),
+        (&json!("SIEM"), &json!(["Critical"]))
+    );
+    assert_eq!(shown["BackupDestinations"], json!(["http://10.1.1.2/events"]));
+    assert_eq!(
+        (&shown["SendHeartbeat"], &shown["HeartbeatIntervalMinutes"]),
+        (&json!(true), &json!(5))
+    );
+    let oem = &shown["Oem"]["Holdfast"];
+    assert_eq!((&oem["Payload"], &oem["Coalesce"]), (&json!("Raw"), &json!(false)));
+
+    assert_eq!(
+        site.patch(0, &uri, json!({ "Context": "from Redfish" })).await.status,
+        200
+    );
+    let show = site.holdfast(&["subscriptions", "show", id.trim(), "--json"]);
+    assert!(show.contains("from Redfish") && show.contains("SIEM"), "{show}");
+    site.holdfast(&["subscriptions", "suspend", id.trim(), "--reason", "maintenance"]);
+    let shown = site.get(0, &uri).await.body;
+    assert_eq!(shown["Status"]["State"], "Disabled");
+    assert_eq!(shown["Oem"]["Holdfast"]["SuspendedBecause"], "maintenance");
+    assert_eq!(site.delete(0, &uri).await.status, 204);
+    assert!(site.holdfast(&["subscriptions", "list"]).contains("no subscriptions"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_changes_their_own_and_only_administrators_all() {
+    let site = Site::start(1, &[]).await;
+    for (name, role) in [("ann", "Operator"), ("bob", "Operator"), ("eve", "ReadOnly")] {
+        let account = json!({ "UserName": name, "Password": given(name), "RoleId": role });
+        assert_eq!(site.post(0, ACCOUNTS, account).await.status, 201);
+    }
+    let by = |name: &str, method: Method, path: &str, body: serde_json::Value| {
+        let url = format!("https://{}{path}", site.addr(0).unwrap());
+        let request = site.client.request(method, url).basic_auth(name, Some(given(name)));
+        got(request.body(body.to_string()))
+    };
+    let wish = json!({ "Destination": "http://10.1.1.1/", "Protocol": "Redfish" });
+    assert_eq!(by("eve", Method::POST, SUBSCRIPTIONS, wish.clone()).await.status, 403);
+    let made = by("ann", Method::POST, SUBSCRIPTIONS, wish).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let uri = made.header("location");
+    let suspend = format!("{uri}/Actions/EventDestination.SuspendSubscription");
+    for name in ["bob", "eve"] {
+        assert_eq!(by(name, Method::GET, &uri, json!({})).await.status, 200);
+        assert_eq!(
+            by(name, Method::PATCH, &uri, json!({ "Context": "mine" })).await.status,
+            403,
+            "{name}"
+        );
+        assert_eq!(by(name, Method::POST, &suspend, json!({})).await.status, 403, "{name}");
+        assert_eq!(by(name, Method::DELETE, &uri, json!({})).await.status, 403, "{name}");
+    }
+    assert_eq!(
+        by("ann", Method::PATCH, &uri, json!({ "Context": "mine" }))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        site.patch(0, &uri, json!({ "Context": "the administrator's" }))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(by("ann", Method::DELETE, &uri, json!({})).await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_come_and_go_and_keys_are_never_shown() {
+    let site = Site::start(1, &[]).await;
+    let uri = site.subscribe("https://10.1.1.1/", json!({})).await;
+    let made = rcgen::generate_simple_self_signed(vec!["siem.example".to_owned()]).unwrap();
+    let (pem, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    for (collection, text) in [
+        ("Certificates", pem.clone()),
+        ("ClientCertificates", format!("{pem}{key}")),
+    ] {
+        let collection = format!("{uri}/{collection}");
+        assert_eq!(site.get(0, &collection).await.body["Members@odata.count"], 0);
+        let new = json!({ "CertificateString": text, "CertificateType": "PEM" });
+        let made = site.post(0, &collection, new).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        let member = made.header("location");
+        let read = site.get(0, &member).await.body;
+        assert!(
+            read["CertificateString"]
+                .as_str()
+                .unwrap()
+                .starts_with("-----BEGIN CERTIFICATE-----")
+        );
+        assert!(read["ValidNotAfter"].is_string() && !read.to_string().contains("PRIVATE"));
+        assert_eq!(site.get(0, &collection).await.body["Members@odata.count"], 1);
+        for wrong in [
+            "",
+            "text",
+            &key,
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ] {
+            let refused = site
+                .post(
+                    0,
+                    &collection,
+                    json!({ "CertificateString": wrong, "CertificateType": "PEM" }),
+                )
+                .await;
+            assert_eq!(refused.status, 400);
+            assert_eq!(refused.refusals()[0].1, "#/CertificateString");
+            assert!(!refused.body.to_string().contains("PRIVATE KEY-----\\n"));
+        }
+        let refused = site.post(0, &collection, json!({ "CertificateString": pem })).await;
+        assert_eq!(
+            refused.refusals(),
+            [("PropertyMissing".to_owned(), "#/CertificateType".to_owned())]
+        );
+        assert_eq!(site.delete(0, &member).await.status, 204);
+        assert_eq!(site.get(0, &member).await.status, 404);
+    }
+}
