@@ -138,6 +138,7 @@ mod tests {
         m::event_matched(Duration::from_micros(15));
         m::set_stream_lag(4);
         m::set_stream_pending(5);
+        m::set_backlog(8);
         m::set_stream_oldest_age(millis(1500));
         m::set_dead_letters(6);
         m::set_ledger("wanted", 7);
