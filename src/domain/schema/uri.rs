@@ -8,7 +8,7 @@ pub(super) fn is_reference(text: &str) -> bool {
         .split_once('#')
         .map_or((text, ""), |(address, fragment)| (address, fragment));
     let path = match address.split_once("://") {
-        Some((scheme, rest)) if matches!(scheme, "http" | "https") => {
+        Some(("http" | "https", rest)) => {
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
             let (host, path) = rest.split_at(end);
             if !is_host(host) {
