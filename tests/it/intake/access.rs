@@ -103,13 +103,13 @@ impl Tls {
         let trusted = Certificate::from_pem(self.server.pem().as_bytes()).unwrap();
         let mut client = Client::builder()
             .no_proxy()
-            .resolve("intake.test", intake(&api))
+            .resolve("intake.test", intake(api))
             .tls_certs_only([trusted]);
         if let Some(authority) = identity {
             let (certificate, key) = authority.server("bmc-1", |_| {});
             client = client.identity(Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap());
         }
-        let url = format!("https://intake.test:{}/events/bmc-1", intake(&api).port());
+        let url = format!("https://intake.test:{}/events/bmc-1", intake(api).port());
         let mut request = client.build().unwrap().post(url).body(EVENT);
         if let Some(token) = token {
             request = request.bearer_auth(token);
