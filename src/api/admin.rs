@@ -61,6 +61,7 @@ pub async fn start(settings: &config::Admin, metrics: Metrics) -> Result<Admin, 
         listen: settings.listen,
         read_timeout: READ_TIMEOUT,
         max_connections: CONNECTIONS,
+        max_per_client: 0,
         tls: None,
     };
     let server = Server::start(options, router(desk, Arc::clone(&board))).await?;

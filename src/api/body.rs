@@ -70,6 +70,13 @@ impl Bodies {
         result
     }
 
+    /// Takes a body of a request that is refused before anything of it is read.
+    pub(super) async fn discard(&self, request: Request) {
+        if !request.headers().contains_key(header::EXPECT) {
+            self.hear_out(&mut request.into_body()).await;
+        }
+    }
+
     async fn collect(&self, body: &mut Body) -> Result<Held<'_>, Refusal> {
         let mut held = self.room_for(0)?;
         let mut bytes = BytesMut::new();

@@ -1,6 +1,6 @@
 //! `POST /events/{source}`: takes one event in.
 //!
-//! Reads the body within its limits, refuses what is no event and everything while Redis is nearly full,
+//! Asks for a token where that is wanted, keeps to the rates, reads the body within its limits, refuses what is no event and everything while Redis is nearly full,
 //! waits for Redis if it is away, and appends the event to its source's stream. Only then it answers `200`
 //! with `{}` and its length: some controllers take 204, or an answer without a length, for a failure. The header
 //! `holdfast-event` tells where it went.
@@ -23,10 +23,13 @@ use tracing::{info, warn};
 
 use super::answer;
 use super::body::Bodies;
+use super::limits::Limits;
 use super::memory_guard::MemoryGuard;
 use super::refusal::Refusal;
+use super::tokens::Tokens;
 use crate::config;
 use crate::domain::event::Message;
+use crate::listener::Peer;
 use crate::store::frame::Frame;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics;
@@ -46,6 +49,8 @@ pub(super) struct Intake {
     store: Arc<Store>,
     guard: Arc<MemoryGuard>,
     bodies: Bodies,
+    limits: Limits,
+    tokens: Option<Tokens>,
     wait: Duration,
     waiting: Semaphore,
     failing: AtomicBool,
@@ -65,11 +70,14 @@ async fn take(
     source: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    let source = match intake.admit(source, &request) {
+        Ok(source) => source,
+        Err(refusal) => {
+            intake.bodies.discard(request).await;
+            return Err(refusal);
+        }
+    };
     let body = intake.bodies.read(request).await?;
-    let Path(source) = source.map_err(|_| Refusal::Source)?;
-    if !is_source(&source) {
-        return Err(Refusal::Source);
-    }
     Message::parse(body.bytes.clone())?;
     if !intake.guard.admits() {
         return Err(Refusal::Memory);
@@ -88,8 +96,15 @@ async fn take(
 
 impl Intake {
     /// Takes events in for `store`.
-    pub(super) fn new(settings: &config::Intake, store: Arc<Store>, guard: Arc<MemoryGuard>) -> Self {
+    pub(super) fn new(
+        settings: &config::Intake,
+        tokens: Option<Tokens>,
+        store: Arc<Store>,
+        guard: Arc<MemoryGuard>,
+    ) -> Self {
         Self {
+            limits: Limits::new(settings),
+            tokens,
             store,
             guard,
             bodies: Bodies::new(settings),
@@ -97,6 +112,24 @@ impl Intake {
             waiting: Semaphore::new(settings.max_waiting.min(Semaphore::MAX_PERMITS)),
             failing: AtomicBool::new(false),
         }
+    }
+
+    /// Judges the head of a request: whose event it is, whether its sender may send for that source, and how many
+    /// came already. A client that showed a certificate needs no token.
+    fn admit(&self, source: Result<Path<String>, PathRejection>, request: &Request) -> Result<String, Refusal> {
+        let Path(source) = source.map_err(|_| Refusal::Source)?;
+        if !is_source(&source) {
+            return Err(Refusal::Source);
+        }
+        let peer = request.extensions().get::<Peer>();
+        let is_known = peer.is_some_and(|peer| peer.certificate.is_some());
+        if let Some(tokens) = self.tokens.as_ref().filter(|_| !is_known)
+            && !tokens.admit(&source, request.headers())
+        {
+            return Err(Refusal::Token);
+        }
+        self.limits.admit(&source).map_err(|wait| Refusal::Rate { wait })?;
+        Ok(source)
     }
 
     /// Waits for Redis where it is away, and appends the event there; answers `<partition>.<stream id>`.

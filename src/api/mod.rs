@@ -8,28 +8,30 @@ mod answer;
 mod body;
 mod health;
 mod intake;
+mod limits;
 pub mod memory_guard;
 mod page;
 mod refusal;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
 use self::admin::Admin;
 use self::intake::Intake;
 use self::memory_guard::MemoryGuard;
-use crate::config::Config;
+use self::tokens::Tokens;
+use crate::config::{self, Config};
+use crate::listener::tls::{Credentials, TlsError};
 use crate::listener::{ListenError, Options, Server};
 use crate::report::History;
 use crate::store::Store;
-
-/// Connections that intake serves at once; further ones wait in the listener's queue.
-const INTAKE_CONNECTIONS: usize = 4096;
 
 /// Both listeners, running; they end when dropped.
 #[derive(Debug)]
@@ -43,17 +45,31 @@ pub struct Api {
     _guard: DropGuard,
 }
 
+/// Intake could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// It can't listen.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Its certificate, key or authorities can't be used.
+    #[error("intake can't speak TLS: {0}; check HOLDFAST_INTAKE__CERTIFICATE, __KEY and __CLIENT_CA")]
+    Tls(#[from] TlsError),
+    /// Its tokens can't be read.
+    #[error("intake.tokens_file: {0}")]
+    Tokens(String),
+}
+
 /// Starts intake beside a running admin listener, in a process whose role it is. `silent_for` says how long no loop of
 /// this process has turned: `/livez` answers with it.
 ///
 /// # Errors
-/// [`ListenError`] when the address can't be listened on.
+/// When the address can't be listened on, or a file that the settings name can't be used.
 pub async fn start(
     config: &Config,
     store: Arc<Store>,
     admin: Admin,
     silent_for: impl Fn() -> Duration + Send + Sync + 'static,
-) -> Result<Api, ListenError> {
+) -> Result<Api, StartError> {
     let watching = CancellationToken::new();
     let intake = match config.serve.role.takes_in() {
         true => Some(take_in(config, &store, &watching).await?),
@@ -75,20 +91,37 @@ pub async fn start(
 }
 
 /// Starts the intake and the guard of Redis' memory that it asks.
-async fn take_in(config: &Config, store: &Arc<Store>, watching: &CancellationToken) -> Result<Server, ListenError> {
+async fn take_in(config: &Config, store: &Arc<Store>, watching: &CancellationToken) -> Result<Server, StartError> {
     let guard = Arc::new(MemoryGuard::new(Arc::clone(store), &config.intake));
-    let intake = Intake::new(&config.intake, Arc::clone(store), Arc::clone(&guard));
+    let tokens = config.intake.tokens_file.as_deref().map(Tokens::load).transpose();
+    let tokens = tokens.map_err(StartError::Tokens)?;
+    let tls = tls(&config.intake)?;
+    let intake = Intake::new(&config.intake, tokens, Arc::clone(store), Arc::clone(&guard));
     let options = Options {
         listener: "intake",
         variable: "HOLDFAST_INTAKE__LISTEN",
         listen: config.intake.listen,
         read_timeout: config.intake.read_timeout.0,
-        max_connections: INTAKE_CONNECTIONS,
-        tls: None,
+        max_connections: config.intake.max_connections,
+        max_per_client: config.intake.max_connections_per_client,
+        tls,
     };
     let server = Server::start(options, intake::router(intake)).await?;
     tokio::spawn(guard.run(watching.clone()));
     Ok(server)
+}
+
+/// What intake speaks TLS with, where it does. Where tokens are asked for as well, one is as good as a certificate.
+fn tls(settings: &config::Intake) -> Result<Option<TlsAcceptor>, TlsError> {
+    let (Some(certificate), Some(key)) = (&settings.certificate, &settings.key) else {
+        return Ok(None);
+    };
+    let credentials = Credentials::read(certificate, key)?;
+    let acceptor = match &settings.client_ca {
+        None => credentials.acceptor()?,
+        Some(ca) => credentials.acceptor_for_clients_of(ca, settings.tokens_file.is_none())?,
+    };
+    Ok(Some(acceptor))
 }
 
 impl Api {

@@ -1,6 +1,8 @@
 //! Why an event was not taken in: the status, code and text that its sender gets, and the metric's label.
 //!
-//! 4xx is for what would fail again, 503 for what is worth sending again; there is no other 5xx.
+//! 4xx is for what would fail again (429 aside), 503 for what is worth sending again; there is no other 5xx.
+
+use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -34,6 +36,15 @@ pub(super) enum Refusal {
     /// The body is no event.
     #[error("{0}")]
     Malformed(#[from] EventError),
+    /// A token is asked for, and none that is good for the source was sent.
+    #[error("send the token of this source as Authorization: Bearer TOKEN or X-Auth-Token: TOKEN")]
+    Token,
+    /// More events a second than `intake.rate` or `intake.rate_per_source`.
+    #[error("more events a second than are allowed; send it again after the time in Retry-After")]
+    Rate {
+        /// Until one is taken again.
+        wait: Duration,
+    },
     /// Redis is near or at its memory limit.
     #[error("the event was not taken in: the memory for undelivered events is nearly used up; send it again later")]
     Memory,
@@ -51,6 +62,8 @@ impl Refusal {
             Self::Source | Self::Broken | Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::Token => StatusCode::UNAUTHORIZED,
+            Self::Rate { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Memory | Self::Overloaded | Self::Redis => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -67,6 +80,8 @@ impl Refusal {
             Self::Source | Self::Broken | Self::Malformed(_) => IntakeRefusal::Malformed,
             Self::TooLarge { .. } => IntakeRefusal::TooLarge,
             Self::Slow => IntakeRefusal::Slow,
+            Self::Token => IntakeRefusal::Unauthorized,
+            Self::Rate { .. } => IntakeRefusal::RateLimited,
             Self::Memory => IntakeRefusal::Memory,
             Self::Overloaded => IntakeRefusal::Overloaded,
             Self::Redis => IntakeRefusal::Redis,
@@ -79,8 +94,19 @@ impl IntoResponse for Refusal {
         metrics::intake_refused(self.label());
         let status = self.status();
         let mut response = answer::error(status, self.code(), &self.to_string());
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        let headers = response.headers_mut();
+        match self {
+            Self::Token => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::Rate { wait } => {
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                headers.insert(header::RETRY_AFTER, seconds.max(1).into());
+            }
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            _ => {}
         }
         response
     }
@@ -91,13 +117,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_503_asks_to_come_back() {
+    fn only_503_and_429_ask_to_come_back() {
         for (refusal, status) in [
             (Refusal::Source, 400),
             (Refusal::TooLarge { limit: 1 }, 413),
             (Refusal::Slow, 408),
             (Refusal::Broken, 400),
             (Refusal::Malformed(EventError::Empty), 400),
+            (Refusal::Token, 401),
+            (
+                Refusal::Rate {
+                    wait: Duration::from_millis(1),
+                },
+                429,
+            ),
             (Refusal::Memory, 503),
             (Refusal::Overloaded, 503),
             (Refusal::Redis, 503),
@@ -106,7 +139,7 @@ mod tests {
             assert_eq!(response.status(), status);
             assert_eq!(
                 response.headers().contains_key(header::RETRY_AFTER),
-                status == 503,
+                [429, 503].contains(&status),
                 "{status}"
             );
             assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");

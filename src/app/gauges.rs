@@ -20,9 +20,10 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::labels::CircuitState;
 use crate::telemetry::metrics::{self, Durability};
 use crate::telemetry::subscriptions::{Standing, SubscriptionGauges};
+use crate::telemetry::tally::Traffic;
 
-/// The subscriptions there are now.
-type Subscriptions = Box<dyn Fn() -> Vec<SubscriptionId> + Send + Sync>;
+/// The subscriptions there are now, with this pod's requests since the last call.
+type Subscriptions = Box<dyn Fn() -> Vec<(SubscriptionId, Traffic)> + Send + Sync>;
 
 /// Publishes the gauges.
 pub struct Gauges {
@@ -60,14 +61,14 @@ struct Totals {
 }
 
 impl Gauges {
-    /// Reads from `store`; `subscriptions` names all there are, for those without any trouble have gauges too.
-    /// What is known of Redis' durability is published along, and each reading remembered in `history`.
+    /// Reads from `store`; `subscriptions` names all there are, for those without any trouble have gauges too, with
+    /// this pod's requests since it was called last. What is known of Redis' durability is published along, and each reading remembered in `history`.
     #[must_use]
     pub fn new(
         config: &Config,
         store: Arc<Store>,
         durability: Option<Durability>,
-        subscriptions: impl Fn() -> Vec<SubscriptionId> + Send + Sync + 'static,
+        subscriptions: impl Fn() -> Vec<(SubscriptionId, Traffic)> + Send + Sync + 'static,
         history: Arc<History>,
     ) -> Self {
         Self {
@@ -142,15 +143,20 @@ impl Gauges {
 
     /// Every subscription with how it stands: those in trouble, and all others as healthy.
     fn standings(&self, now_ms: u64, troubled: &BTreeMap<String, Census>) -> Vec<(String, Standing)> {
-        let all = (self.subscriptions)();
-        let healthy = all
-            .iter()
-            .filter(|id| !troubled.contains_key(id.as_str()))
-            .map(|id| (id.as_str().to_owned(), standing(now_ms, &Census::default())));
-        let others = troubled
-            .iter()
-            .map(|(id, census)| (id.clone(), standing(now_ms, census)));
-        healthy.chain(others).collect()
+        let mut all: BTreeMap<String, Traffic> = (self.subscriptions)()
+            .into_iter()
+            .map(|(id, traffic)| (id.as_str().to_owned(), traffic))
+            .collect();
+        for id in troubled.keys() {
+            all.entry(id.clone()).or_default();
+        }
+        let healthy = Census::default();
+        all.into_iter()
+            .map(|(id, traffic)| {
+                let standing = standing(now_ms, troubled.get(&id).unwrap_or(&healthy), traffic);
+                (id, standing)
+            })
+            .collect()
     }
 }
 
@@ -200,7 +206,7 @@ fn workable(standings: &[(String, Standing)]) -> u64 {
     answering.map(|(_, standing)| standing.parked).sum()
 }
 
-fn standing(now_ms: u64, census: &Census) -> Standing {
+fn standing(now_ms: u64, census: &Census, traffic: Traffic) -> Standing {
     let circuit = match census {
         Census { suspended: true, .. } => CircuitState::Suspended,
         Census {
@@ -216,6 +222,11 @@ fn standing(now_ms: u64, census: &Census) -> Standing {
         parked: census.parked,
         oldest: age(now_ms, census.oldest),
         circuit,
+        failed_probes: census.failures,
+        next_attempt: census
+            .next_wakeup_ms
+            .map(|due| Duration::from_millis(due.saturating_sub(now_ms))),
+        traffic,
     }
 }
 
@@ -232,14 +243,29 @@ mod tests {
 
     #[test]
     fn the_worst_of_a_circuit_is_shown() {
+        let circuit = |census: &Census| standing(0, census, Traffic::default()).circuit;
         let mut census = Census::default();
-        assert_eq!(standing(0, &census).circuit, CircuitState::Closed);
+        assert_eq!(circuit(&census), CircuitState::Closed);
         census.behind_since_ms = Some(1);
-        assert_eq!(standing(0, &census).circuit, CircuitState::Draining);
+        assert_eq!(circuit(&census), CircuitState::Draining);
         census.open_since_ms = Some(1);
-        assert_eq!(standing(0, &census).circuit, CircuitState::Open);
+        assert_eq!(circuit(&census), CircuitState::Open);
         census.suspended = true;
-        assert_eq!(standing(0, &census).circuit, CircuitState::Suspended);
+        assert_eq!(circuit(&census), CircuitState::Suspended);
+    }
+
+    #[test]
+    fn a_wake_up_that_is_overdue_is_due_now() {
+        let next = |due| {
+            let census = Census {
+                next_wakeup_ms: due,
+                ..Census::default()
+            };
+            standing(5_000, &census, Traffic::default()).next_attempt
+        };
+        assert_eq!(next(Some(6_500)), Some(Duration::from_millis(1_500)));
+        assert_eq!(next(Some(4_000)), Some(Duration::ZERO));
+        assert_eq!(next(None), None);
     }
 
     #[test]
@@ -247,8 +273,8 @@ mod tests {
         let parked = |circuit| {
             let standing = Standing {
                 parked: 10,
-                oldest: Duration::ZERO,
                 circuit,
+                ..standing(0, &Census::default(), Traffic::default())
             };
             ("s".to_owned(), standing)
         };

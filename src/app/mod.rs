@@ -87,7 +87,11 @@ impl Service {
             true => Worker::start(Arc::clone(&pod)).await?,
             false => Worker::watch(Arc::clone(&pod)).await?,
         };
-        let subscriptions = move || pod.catalog().ids().cloned().collect();
+        let subscriptions = move || {
+            let catalog = pod.catalog();
+            let all = catalog.subscribers();
+            all.map(|one| (one.subscription.id.clone(), one.tally.take())).collect()
+        };
         let gauges = Gauges::new(
             &config,
             Arc::clone(&redis.store),

@@ -11,6 +11,7 @@ mod deployment;
 mod doctor;
 mod find;
 mod health;
+mod intake_token;
 mod publish;
 mod secrets;
 pub mod sink;
@@ -60,6 +61,8 @@ enum Verb {
     /// Look after deliveries that were given up.
     #[command(subcommand)]
     DeadLetters(dead_letters::Verb),
+    /// Make a token for a source, for where intake asks for one.
+    IntakeToken(intake_token::Args),
     /// Look after the keys that seal what is secret in Redis.
     #[command(subcommand)]
     Secrets(secrets::Verb),
@@ -110,6 +113,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Config(how) => config::run(file, how.json, out),
         Verb::Subscriptions(verb) => block_on(subscriptions::run(*verb, &load(file)?.config, out)),
         Verb::DeadLetters(verb) => block_on(dead_letters::run(verb, &load(file)?.config, out)),
+        Verb::IntakeToken(args) => intake_token::run(&args, out),
         Verb::Secrets(verb) => block_on(secrets::run(verb, &load(file)?.config, out)),
         Verb::Status(args) => block_on(status::run(args, &load(file)?.config, out)),
         Verb::Find(args) => block_on(find::run(args, &load(file)?.config, out)),

@@ -160,6 +160,22 @@ pub struct Intake {
     pub max_body: Size,
     /// How long a client may take to send its request.
     pub read_timeout: Period,
+    /// Connections at once; further ones wait.
+    pub max_connections: usize,
+    /// Connections at once from one address, closed beyond that; 0 sets no limit.
+    pub max_connections_per_client: usize,
+    /// Events a second, all sources together, over ten seconds; 0 sets no limit.
+    pub rate: u32,
+    /// Events a second from one source, over ten seconds; 0 sets no limit.
+    pub rate_per_source: u32,
+    /// File with the sources and the hashes of their tokens; without it no token is asked for.
+    pub tokens_file: Option<PathBuf>,
+    /// PEM file with the certificate, intermediates after it; plain HTTP where absent.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with the certificate's key.
+    pub key: Option<PathBuf>,
+    /// PEM file with the authorities whose certificates clients must show; none is asked for where absent.
+    pub client_ca: Option<PathBuf>,
     /// Share of Redis' memory limit from which a warning is logged.
     pub memory_warn: f64,
     /// Share of Redis' memory limit from which events are refused with 503.

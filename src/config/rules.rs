@@ -31,6 +31,7 @@ const FILE: &str = "the path of a file, or empty";
 const COUNT: &str = "a whole number from 1 to 1000000";
 const BODY: &str = "a size such as 64KiB or 1MiB, from 1KiB to 256MiB";
 const SEALING_KEY: &str = "32 random bytes in base64 (openssl rand -base64 32), or empty";
+const RATE: &str = "a whole number of events a second, up to 1000000; 0 sets no limit";
 const SIZE: &str = "a size such as 512KiB, 32MiB or 1GiB, at least 1MiB";
 
 const SCHEMES: [&str; 7] = [
@@ -114,6 +115,20 @@ const RULES: &[Rule] = &[
         (1 << 10..=256 << 20).contains(&c.intake.max_body.0)
     }),
     ("intake.read_timeout", SOME_TIME, |c| some_time(c.intake.read_timeout)),
+    ("intake.max_connections", COUNT, |c| count(c.intake.max_connections)),
+    (
+        "intake.max_connections_per_client",
+        "a whole number up to 1000000; 0 sets no limit",
+        |c| c.intake.max_connections_per_client <= 1_000_000,
+    ),
+    ("intake.rate", RATE, |c| c.intake.rate <= 1_000_000),
+    ("intake.rate_per_source", RATE, |c| {
+        c.intake.rate_per_source <= 1_000_000
+    }),
+    ("intake.tokens_file", FILE, |_| true),
+    ("intake.certificate", FILE, |_| true),
+    ("intake.key", FILE, |_| true),
+    ("intake.client_ca", FILE, |_| true),
     ("intake.memory_warn", "a number above 0 and at most 0.95", |c| {
         c.intake.memory_warn > 0.0 && c.intake.memory_warn <= 0.95
     }),
@@ -290,6 +305,15 @@ const PAIRS: &[Pair] = &[
     ("intake.max_body", "at most", "delivery.pod_max_bytes", |c| {
         c.intake.max_body <= c.delivery.pod_max_bytes
     }),
+    ("intake.certificate", "set together with", "intake.key", |c| {
+        c.intake.certificate.is_some() == c.intake.key.is_some()
+    }),
+    (
+        "intake.client_ca",
+        "set only together with",
+        "intake.certificate",
+        |c| c.intake.client_ca.is_none() || c.intake.certificate.is_some(),
+    ),
     ("redfish.certificate", "set together with", "redfish.key", |c| {
         c.redfish.certificate.is_some() == c.redfish.key.is_some()
     }),

@@ -12,6 +12,7 @@ mod json;
 pub mod limit;
 pub mod message_id;
 pub mod payload;
+pub mod rate;
 pub mod records;
 pub mod resource;
 pub mod retention;

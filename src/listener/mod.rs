@@ -2,6 +2,7 @@
 //!
 //! `api` and `redfish` use it; it knows nothing of what they answer.
 
+mod clients;
 mod patient;
 mod peer;
 mod server;

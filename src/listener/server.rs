@@ -26,6 +26,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::clients::Clients;
 use super::patient::Patient;
 use super::{ListenError, Peer};
 
@@ -47,8 +48,10 @@ pub struct Options {
     pub listen: SocketAddr,
     /// How long a client may take for the head of a request, be idle, or not read.
     pub read_timeout: Duration,
-    /// Connections at once.
+    /// Connections at once; further ones wait.
     pub max_connections: usize,
+    /// Connections at once from one address; further ones are closed. 0 sets no limit.
+    pub max_per_client: usize,
     /// Speaks TLS with this, plain HTTP without.
     pub tls: Option<TlsAcceptor>,
 }
@@ -68,6 +71,7 @@ struct Door {
     router: Router,
     read_timeout: Duration,
     room: Arc<Semaphore>,
+    clients: Clients,
     tls: Option<TlsAcceptor>,
     /// Accept nothing more; finish what is being answered.
     closing: CancellationToken,
@@ -96,6 +100,7 @@ impl Server {
             router,
             read_timeout: options.read_timeout,
             room: Arc::new(Semaphore::new(options.max_connections.min(affordable()))),
+            clients: Clients::new(options.max_per_client),
             tls: options.tls,
             closing: cutting.child_token(),
             cutting: cutting.clone(),
@@ -153,10 +158,14 @@ impl Door {
             };
             match accepted {
                 Ok((stream, addr)) => {
+                    let Some(place) = self.clients.enter(addr.ip()) else {
+                        complain("one client has all the connections that it may have; its further ones are closed");
+                        continue;
+                    };
                     let door = Arc::clone(&self);
                     self.tasks.spawn(async move {
                         door.serve(stream, addr).await;
-                        drop(permit);
+                        drop((permit, place));
                     });
                 }
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}

@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 /// A certificate or key can't be used.
@@ -63,13 +66,59 @@ impl Credentials {
     /// # Errors
     /// [`TlsError::Unusable`] when certificate and key don't belong together.
     pub fn acceptor(self) -> Result<TlsAcceptor, TlsError> {
-        let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
-        let config = builder
+        self.with(&provider(), Arc::new(NoClientAuth))
+    }
+
+    /// The same, and clients must show (or, unless `required`, may show) a certificate of these authorities.
+    ///
+    /// # Errors
+    /// [`TlsError`] naming what can't be used.
+    pub fn acceptor_for_clients_of(self, authorities: &Path, required: bool) -> Result<TlsAcceptor, TlsError> {
+        let provider = provider();
+        let verifier = clients_of(authorities, required, &provider)?;
+        self.with(&provider, verifier)
+    }
+
+    fn with(
+        self,
+        provider: &Arc<CryptoProvider>,
+        clients: Arc<dyn ClientCertVerifier>,
+    ) -> Result<TlsAcceptor, TlsError> {
+        let config = ServerConfig::builder_with_provider(Arc::clone(provider))
             .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(self.chain, self.key)?;
         Ok(acceptor(config))
     }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// Judges clients by authorities of one's own.
+fn clients_of(
+    authorities: &Path,
+    required: bool,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let wrong = |problem: String| TlsError::File {
+        what: "the clients' authorities",
+        path: authorities.to_owned(),
+        problem,
+    };
+    let pem = std::fs::read(authorities).map_err(|error| wrong(error.to_string()))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&pem).map_err(wrong)? {
+        roots.add(certificate)?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let builder = if required {
+        builder
+    } else {
+        builder.allow_unauthenticated()
+    };
+    builder.build().map_err(|error| wrong(error.to_string()))
 }
 
 /// Accepts connections by `config`; they speak HTTP/1.1.

@@ -95,6 +95,7 @@ pub async fn start(config: &Config, store: Arc<Store>) -> Result<Redfish, Redfis
         listen: settings.listen,
         read_timeout: READ_TIMEOUT,
         max_connections: CONNECTIONS,
+        max_per_client: 0,
         tls: Some(tls),
     };
     let router = Router::new().fallback(dispatch).with_state(Arc::clone(&service));

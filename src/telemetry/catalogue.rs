@@ -26,6 +26,11 @@ pub(super) const BACKLOG: &str = "holdfast_backlog";
 pub(super) const PARKED: &str = "holdfast_parked";
 pub(super) const OLDEST_AGE: &str = "holdfast_oldest_age_seconds";
 pub(super) const CIRCUIT_STATE: &str = "holdfast_circuit_state";
+pub(super) const FAILED_PROBES: &str = "holdfast_failed_probes";
+pub(super) const NEXT_ATTEMPT: &str = "holdfast_next_attempt_seconds";
+pub(super) const SUBSCRIPTION_ATTEMPTS: &str = "holdfast_subscription_attempts_total";
+pub(super) const SUBSCRIPTION_DELIVERIES: &str = "holdfast_subscription_deliveries_total";
+pub(super) const SUBSCRIPTION_IN_FLIGHT: &str = "holdfast_subscription_in_flight";
 pub(super) const IN_FLIGHT: &str = "holdfast_in_flight";
 pub(super) const DEAD_LETTERS: &str = "holdfast_dead_letters";
 pub(super) const REDIS_MEMORY_RATIO: &str = "holdfast_redis_memory_ratio";
@@ -38,6 +43,9 @@ pub(super) const OVERFLOW_FAILURES: &str = "holdfast_overflow_failures_total";
 pub(super) const LEDGER: &str = "holdfast_ledger";
 pub(super) const LEDGER_IMBALANCE: &str = "holdfast_ledger_imbalance";
 pub(super) const BUILD_INFO: &str = "holdfast_build_info";
+
+/// Counters with a subscription's label: kept by a recorder that forgets those of subscriptions that are gone.
+pub(super) const PER_SUBSCRIPTION: [&str; 2] = [SUBSCRIPTION_ATTEMPTS, SUBSCRIPTION_DELIVERIES];
 
 /// What a metric is; a histogram with its buckets in seconds.
 pub(super) enum Kind {
@@ -237,6 +245,36 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         G,
         Unit::Count,
         "0 closed, 1 draining, 2 open, 3 suspended. Use max over pods.",
+    ),
+    (
+        FAILED_PROBES,
+        G,
+        Unit::Count,
+        "Probes of a subscription that failed in a row. Use max over pods.",
+    ),
+    (
+        NEXT_ATTEMPT,
+        G,
+        Unit::Seconds,
+        "Time until a subscription's queue is tried next; 0 when it is due or nothing is planned. Use max.",
+    ),
+    (
+        SUBSCRIPTION_ATTEMPTS,
+        C,
+        Unit::Count,
+        "Requests to one subscriber by what they came to, counted by this pod.",
+    ),
+    (
+        SUBSCRIPTION_DELIVERIES,
+        C,
+        Unit::Count,
+        "Deliveries that one subscriber took from this pod: a request may carry several.",
+    ),
+    (
+        SUBSCRIPTION_IN_FLIGHT,
+        G,
+        Unit::Count,
+        "Requests to one subscriber in flight in this pod.",
     ),
     (
         IN_FLIGHT,

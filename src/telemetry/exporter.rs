@@ -1,15 +1,16 @@
 //! The Prometheus recorder: installed once at the start, rendered for each scrape.
 //!
 //! `app` installs it and runs its upkeep; the admin listener renders it. A gauge that nobody refreshes
-//! disappears, so a removed subscription leaves no series behind; counters and histograms stay.
+//! disappears, so a removed subscription leaves no series behind; histograms and counters stay, but for those that
+//! have a subscription's label: they have a recorder of their own.
 
 use std::time::Duration;
 
-use metrics::{Unit, set_global_recorder};
+use metrics::{Unit, set_global_recorder, with_local_recorder};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use metrics_util::MetricKindMask;
 
-use super::catalogue::{CATALOGUE, Kind};
+use super::catalogue::{CATALOGUE, Kind, PER_SUBSCRIPTION};
 use super::metrics::{prepare, set_own_gauges};
 use crate::config::Admin;
 
@@ -31,6 +32,7 @@ pub enum MetricsError {
 #[derive(Clone)]
 pub struct Metrics {
     handle: PrometheusHandle,
+    per_subscription: PrometheusHandle,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -44,7 +46,7 @@ impl Metrics {
     #[must_use]
     pub fn render(&self) -> String {
         set_own_gauges();
-        self.handle.render()
+        self.handle.render() + &self.per_subscription.render()
     }
 
     /// Folds recorded samples into their buckets. Call every [`UPKEEP_PERIOD`], or they pile up while nobody
@@ -52,26 +54,32 @@ impl Metrics {
     pub fn run_upkeep(&self) {
         set_own_gauges();
         self.handle.run_upkeep();
+        self.per_subscription.run_upkeep();
     }
 }
 
-/// Installs the recorder of this process. Gauges that were not refreshed for six refresh periods, and at
-/// least 30 s, are dropped.
+/// Installs the recorder of this process. Gauges, and counters of subscriptions, that were not refreshed for six
+/// refresh periods, and at least 30 s, are dropped.
 ///
 /// # Errors
 /// When a recorder is installed already.
 pub fn install(admin: &Admin) -> Result<Metrics, MetricsError> {
     let idle = admin.refresh.0.saturating_mul(6).max(Duration::from_secs(30));
-    let recorder = recorder(idle)?;
-    let handle = recorder.handle();
-    set_global_recorder(recorder).map_err(|_| MetricsError::Twice)?;
-    describe();
-    prepare();
-    Ok(Metrics { handle })
+    let main = recorder(MetricKindMask::GAUGE, idle)?;
+    let per_subscription = recorder(MetricKindMask::COUNTER, idle)?;
+    let metrics = Metrics {
+        handle: main.handle(),
+        per_subscription: per_subscription.handle(),
+    };
+    set_global_recorder(main).map_err(|_| MetricsError::Twice)?;
+    describe(&per_subscription);
+    prepare(per_subscription);
+    Ok(metrics)
 }
 
-fn recorder(idle: Duration) -> Result<PrometheusRecorder, BuildError> {
-    let mut builder = PrometheusBuilder::new().idle_timeout(MetricKindMask::GAUGE, Some(idle));
+/// A recorder that forgets metrics of these kinds.
+fn recorder(forgets: MetricKindMask, idle: Duration) -> Result<PrometheusRecorder, BuildError> {
+    let mut builder = PrometheusBuilder::new().idle_timeout(forgets, Some(idle));
     for (name, kind, ..) in CATALOGUE {
         if let Kind::Histogram(buckets) = kind {
             builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)?;
@@ -82,10 +90,13 @@ fn recorder(idle: Duration) -> Result<PrometheusRecorder, BuildError> {
 
 /// Registers meaning and unit of every metric.
 #[expect(clippy::disallowed_macros, reason = "takes the names from the catalogue")]
-fn describe() {
+fn describe(per_subscription: &PrometheusRecorder) {
     for (name, kind, unit, meaning) in CATALOGUE {
         let unit: Unit = *unit;
         match kind {
+            Kind::Counter if PER_SUBSCRIPTION.contains(name) => with_local_recorder(per_subscription, || {
+                metrics::describe_counter!(*name, unit, *meaning);
+            }),
             Kind::Counter => metrics::describe_counter!(*name, unit, *meaning),
             Kind::Gauge => metrics::describe_gauge!(*name, unit, *meaning),
             Kind::Histogram(_) => metrics::describe_histogram!(*name, unit, *meaning),
@@ -101,6 +112,7 @@ mod tests {
     use super::super::labels::*;
     use super::super::metrics::{self as m, Durability};
     use super::super::subscriptions::{Standing, SubscriptionGauges};
+    use super::super::tally::Tally;
     use super::*;
 
     fn installed() -> &'static Metrics {
@@ -126,6 +138,7 @@ mod tests {
         m::event_matched(Duration::from_micros(15));
         m::set_stream_lag(4);
         m::set_stream_pending(5);
+        m::set_backlog(8);
         m::set_stream_oldest_age(millis(1500));
         m::set_dead_letters(6);
         m::set_ledger("wanted", 7);
@@ -138,10 +151,17 @@ mod tests {
             eviction: "noeviction".to_owned(),
             min_replicas: 1,
         });
+        let tally = Tally::default();
+        tally.begin().ended(Outcome::Unavailable, 1);
+        tally.begin().ended(Outcome::Delivered, 5);
+        let _under_way = tally.begin();
         let standing = Standing {
             parked: 7,
             oldest: millis(2500),
             circuit: CircuitState::Open,
+            failed_probes: 3,
+            next_attempt: Some(millis(500)),
+            traffic: tally.take(),
         };
         SubscriptionGauges::new(10).publish([("s1".to_owned(), standing)]);
     }
@@ -169,6 +189,13 @@ mod tests {
             "holdfast_deliveries_total{result=\"parked\"} 3",
             "holdfast_oldest_age_seconds{stage=\"stream\"} 1.5",
             "holdfast_circuit_state{subscription=\"s1\"} 2",
+            "holdfast_failed_probes{subscription=\"s1\"} 3",
+            "holdfast_next_attempt_seconds{subscription=\"s1\"} 0.5",
+            "holdfast_subscription_in_flight{subscription=\"s1\"} 1",
+            "holdfast_subscription_attempts_total{subscription=\"s1\",outcome=\"unavailable\"} 1",
+            "holdfast_subscription_attempts_total{subscription=\"s1\",outcome=\"delivered\"} 1",
+            "holdfast_subscription_attempts_total{subscription=\"s1\",outcome=\"refused\"} 0",
+            "holdfast_subscription_deliveries_total{subscription=\"s1\"} 5",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
@@ -176,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_gauge_that_nobody_refreshes_disappears_and_a_counter_stays() {
-        let recorder = recorder(Duration::from_millis(40)).expect("buckets are valid");
+        let recorder = recorder(MetricKindMask::GAUGE, Duration::from_millis(40)).expect("buckets are valid");
         let handle = recorder.handle();
         ::metrics::with_local_recorder(&recorder, || {
             m::set_dead_letters(1);
@@ -189,5 +216,30 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(handle.render().contains("holdfast_redis_errors_total"));
+    }
+
+    #[test]
+    fn a_counter_of_a_subscription_stays_while_it_is_counted_on_and_then_disappears() {
+        let recorder = recorder(MetricKindMask::COUNTER, Duration::from_millis(200)).expect("buckets are valid");
+        let handle = recorder.handle();
+        let counted = |subscription: &str, n| {
+            let attempts = ::metrics::Key::from_parts(
+                PER_SUBSCRIPTION[0],
+                vec![::metrics::Label::new("subscription", subscription.to_owned())],
+            );
+            let metadata = ::metrics::Metadata::new("", ::metrics::Level::INFO, None);
+            ::metrics::Recorder::register_counter(&recorder, &attempts, &metadata).increment(n);
+            handle.render()
+        };
+        counted("removed", 1);
+        counted("idle", 1);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut shown = counted("idle", 0);
+        while shown.contains("removed") {
+            assert!(Instant::now() < deadline, "the counter stays for ever");
+            std::thread::yield_now();
+            shown = counted("idle", 0);
+        }
+        assert!(shown.contains("{subscription=\"idle\"} 1"), "{shown}");
     }
 }

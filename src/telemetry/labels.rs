@@ -111,6 +111,10 @@ labels! {
         Slow = "slow",
         /// The body is no Redfish event (400).
         Malformed = "malformed",
+        /// No token of the source was sent (401).
+        Unauthorized = "unauthorized",
+        /// More events a second than are allowed (429).
+        RateLimited = "rate_limited",
     }
 }
 

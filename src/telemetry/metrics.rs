@@ -9,14 +9,18 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use metrics::{Counter, Histogram, counter, gauge, histogram};
+use metrics::{Counter, Histogram, counter, gauge, histogram, with_local_recorder};
+use metrics_exporter_prometheus::PrometheusRecorder;
 
 use super::catalogue::*;
 use super::labels::{DeliveryResult, IntakeRefusal, LimitKind, Outcome, Path, Reason, RedisErrorKind};
 use super::subscriptions::Standing;
+use super::tally::Traffic;
 
 static HANDLES: OnceLock<Handles> = OnceLock::new();
 static SENDING: AtomicI64 = AtomicI64::new(0);
+/// Forgets counters that are no longer counted on, which the recorder of all others never does.
+static OF_SUBSCRIPTIONS: OnceLock<PrometheusRecorder> = OnceLock::new();
 
 /// Counters and histograms whose labels are known; made once the recorder is in place, so that each counter
 /// is there as 0 before its first increment and rates miss nothing.
@@ -40,8 +44,9 @@ struct Handles {
     matching: Histogram,
 }
 
-/// Looks the handles up; once, after the recorder was set.
-pub(super) fn prepare() {
+/// Looks the handles up; once, after the recorder was set. Counters of subscriptions go to one of their own.
+pub(super) fn prepare(per_subscription: PrometheusRecorder) {
+    OF_SUBSCRIPTIONS.get_or_init(|| per_subscription);
     HANDLES.get_or_init(|| Handles {
         accepted: counter!(EVENTS_ACCEPTED),
         settled: counter!(EVENTS_SETTLED),
@@ -277,7 +282,22 @@ pub(super) fn set_subscription(label: &str, standing: &Standing) {
     let label = label.to_owned();
     gauge!(PARKED, "subscription" => label.clone()).set(precise(standing.parked));
     gauge!(OLDEST_AGE, "stage" => "retry", "subscription" => label.clone()).set(standing.oldest);
-    gauge!(CIRCUIT_STATE, "subscription" => label).set(f64::from(standing.circuit as u32));
+    gauge!(CIRCUIT_STATE, "subscription" => label.clone()).set(f64::from(standing.circuit as u32));
+    gauge!(FAILED_PROBES, "subscription" => label.clone()).set(f64::from(standing.failed_probes));
+    gauge!(NEXT_ATTEMPT, "subscription" => label.clone()).set(standing.next_attempt.unwrap_or_default());
+    gauge!(SUBSCRIPTION_IN_FLIGHT, "subscription" => label.clone()).set(precise(standing.traffic.in_flight));
+    if let Some(recorder) = OF_SUBSCRIPTIONS.get() {
+        with_local_recorder(recorder, || count_requests(&label, &standing.traffic));
+    }
+}
+
+/// Outcomes that did not happen are counted as none, so that rates miss nothing of the first that does.
+fn count_requests(label: &str, traffic: &Traffic) {
+    for (outcome, requests) in traffic.outcomes() {
+        counter!(SUBSCRIPTION_ATTEMPTS, "subscription" => label.to_owned(), "outcome" => outcome.as_str())
+            .increment(requests);
+    }
+    counter!(SUBSCRIPTION_DELIVERIES, "subscription" => label.to_owned()).increment(traffic.delivered);
 }
 
 /// Refreshes the gauges that this process owns, so that they never idle away.

@@ -9,5 +9,6 @@ pub mod labels;
 pub mod logs;
 pub mod metrics;
 pub mod subscriptions;
+pub mod tally;
 
 pub use exporter::{Metrics, MetricsError, UPKEEP_PERIOD, install};

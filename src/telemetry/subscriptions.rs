@@ -1,14 +1,15 @@
-//! The gauges of subscriptions, with a bounded number of series however many subscriptions there are.
+//! The series of subscriptions, a bounded number of them however many subscriptions there are.
 //!
 //! The loop that mirrors Redis into gauges publishes all of them at once. Those that are behind get labels of
-//! their own first, and keep them while they are; beyond the limit all share `other`: sum of what is parked,
-//! the oldest age, the worst circuit. A subscription that is no longer published loses its series.
+//! their own first, and keep them while they are; beyond the limit all share `other`: sum of what is parked and of
+//! their requests, the oldest age, the worst circuit. A subscription that is no longer published loses its series.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::labels::CircuitState;
 use super::metrics::set_subscription;
+use super::tally::Traffic;
 
 const OTHER: &str = "other";
 
@@ -21,6 +22,12 @@ pub struct Standing {
     pub oldest: Duration,
     /// Its circuit.
     pub circuit: CircuitState,
+    /// Probes that failed in a row.
+    pub failed_probes: u32,
+    /// Time until its queue is tried next; `None` when nothing is planned.
+    pub next_attempt: Option<Duration>,
+    /// Requests of this process since the last time.
+    pub traffic: Traffic,
 }
 
 /// Hands out the labels and remembers who has one.
@@ -33,6 +40,8 @@ pub struct SubscriptionGauges {
 impl Standing {
     /// Both as one: what partitions, or those that share `other`, come to.
     fn and(self, more: Self) -> Self {
+        let mut traffic = self.traffic;
+        traffic += more.traffic;
         Self {
             parked: self.parked.saturating_add(more.parked),
             oldest: self.oldest.max(more.oldest),
@@ -41,6 +50,9 @@ impl Standing {
             } else {
                 self.circuit
             },
+            failed_probes: self.failed_probes.max(more.failed_probes),
+            next_attempt: self.next_attempt.into_iter().chain(more.next_attempt).min(),
+            traffic,
         }
     }
 
@@ -59,7 +71,7 @@ impl SubscriptionGauges {
         }
     }
 
-    /// Sets the gauges of all subscriptions; one that appears several times (once for each partition) is
+    /// Sets the gauges of all subscriptions, and counts their requests; one that appears several times (once for each partition) is
     /// summed up.
     pub fn publish(&mut self, standings: impl IntoIterator<Item = (String, Standing)>) {
         for (label, standing) in self.label(standings) {
@@ -95,11 +107,17 @@ fn merge(all: &mut BTreeMap<String, Standing>, label: String, standing: Standing
 mod tests {
     use super::*;
 
+    use crate::telemetry::labels::Outcome;
+    use crate::telemetry::tally::Tally;
+
     fn standing(parked: u64, secs: u64, circuit: CircuitState) -> Standing {
         Standing {
             parked,
             oldest: Duration::from_secs(secs),
             circuit,
+            failed_probes: 0,
+            next_attempt: None,
+            traffic: Traffic::default(),
         }
     }
 
@@ -139,5 +157,32 @@ mod tests {
         let two = standing(4, 20, CircuitState::Open);
         let shown = SubscriptionGauges::new(5).label([named("a", one), named("a", two)]);
         assert_eq!(shown.get("a"), Some(&standing(7, 30, CircuitState::Open)));
+    }
+
+    #[test]
+    fn those_that_share_a_label_show_the_worst_probe_the_next_attempt_and_all_requests() {
+        let tally = Tally::default();
+        tally.begin().ended(Outcome::Unavailable, 1);
+        let one = Standing {
+            failed_probes: 3,
+            next_attempt: Some(Duration::from_secs(60)),
+            traffic: tally.take(),
+            ..standing(1, 1, CircuitState::Open)
+        };
+        tally.begin().ended(Outcome::Unavailable, 1);
+        let two = Standing {
+            failed_probes: 1,
+            next_attempt: Some(Duration::from_secs(5)),
+            traffic: tally.take(),
+            ..one
+        };
+        let idle = standing(0, 0, CircuitState::Closed);
+        let shown = SubscriptionGauges::new(0).label([named("a", one), named("b", two), named("c", idle)]);
+        let other = shown.get("other").expect("all of them share it");
+        assert_eq!(
+            (other.failed_probes, other.next_attempt),
+            (3, Some(Duration::from_secs(5)))
+        );
+        assert!(other.traffic.outcomes().any(|both| both == (Outcome::Unavailable, 2)));
     }
 }

@@ -55,6 +55,7 @@ impl Load {
 /// sent when the one before was answered 2xx: all of them have to be.
 pub(super) async fn attempt(lane: &Lane, to: &Subscriber, load: &Load, path: Path) -> Answer {
     let _in_flight = metrics::in_flight();
+    let under_way = to.tally.begin();
     let started = Instant::now();
     let mut answer = Answer::nothing_sent();
     for parcel in &load.parcels {
@@ -65,6 +66,7 @@ pub(super) async fn attempt(lane: &Lane, to: &Subscriber, load: &Load, path: Pat
     }
     let (outcome, reason) = meter::labels(&answer);
     metrics::delivery_attempt(outcome, reason, started.elapsed());
+    under_way.ended(outcome, load.events.len());
     if reason == Reason::Blocked {
         metrics::destination_blocked();
     }

@@ -9,6 +9,7 @@ use crate::domain::index::Index;
 use crate::domain::service::ServiceSettings;
 use crate::domain::subscription::Subscription;
 use crate::store::registry::Registry;
+use crate::telemetry::tally::Tally;
 
 use super::envelope::Envelope;
 use super::slots::SubscriberSlots;
@@ -37,6 +38,8 @@ pub struct Subscriber {
     pub subscription: Arc<Subscription>,
     /// Its slots in this pod; they outlive changes of the subscription.
     pub slots: Arc<SubscriberSlots>,
+    /// Its requests in this pod, for the metrics; it outlives changes as well.
+    pub tally: Arc<Tally>,
     /// Requests at once from one pod.
     pub max_in_flight: u32,
     /// Made with the first request: most of ten thousand subscriptions need none between two changes.
@@ -58,6 +61,7 @@ impl Subscriber {
         Self {
             subscription,
             slots,
+            tally: known.map(|known| Arc::clone(&known.tally)).unwrap_or_default(),
             max_in_flight,
             envelope: OnceLock::new(),
         }
@@ -116,5 +120,10 @@ impl Catalog {
     /// Ids of all subscriptions.
     pub fn ids(&self) -> impl Iterator<Item = &SubscriptionId> {
         self.subscribers.keys()
+    }
+
+    /// All subscribers.
+    pub fn subscribers(&self) -> impl Iterator<Item = &Arc<Subscriber>> {
+        self.subscribers.values()
     }
 }

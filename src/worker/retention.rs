@@ -90,7 +90,7 @@ impl Keeper {
     /// Redis refuses is said and tried again by the next step.
     pub async fn step(&mut self) {
         let catalog = self.pod.catalog();
-        let known = catalog.ids().filter_map(|id| catalog.get(id));
+        let known = catalog.subscribers();
         let limited: Vec<Arc<Subscription>> = known
             .map(|subscriber| Arc::clone(&subscriber.subscription))
             .filter(|subscription| subscription.limits.is_limited())

@@ -17,6 +17,7 @@ use crate::support::{Holdfast, LOOPBACK, SHORT_TIMES, TestRedis, wait_until};
 
 const SOON: Duration = Duration::from_secs(40);
 const REDIS_PASSWORD: &str = "c4n4ry-redis-password";
+const ADMIN_PASSWORD: &str = "c4n4ry-Admin-Password-1";
 const HEADER: &str = "c4n4ry-header-value";
 const ROTATED: &str = "c4n4ry-header-that-was-replaced";
 
@@ -72,6 +73,7 @@ impl Planted {
             ("HOLDFAST_SECRETS__KEY", key.clone()),
             ("HOLDFAST_SECRETS__PREVIOUS_KEYS", previous.clone()),
             ("HOLDFAST_LOG__LEVEL", "debug".to_owned()),
+            ("HOLDFAST_REDFISH__ADMIN_PASSWORD", ADMIN_PASSWORD.to_owned()),
             (LOOPBACK.0, LOOPBACK.1.to_owned()),
         ];
         let environment: Vec<(String, String)> = environment.map(|(name, value)| (name.to_owned(), value)).to_vec();
@@ -85,6 +87,7 @@ impl Planted {
         pod.answers("/readyz", SOON).await;
         let canaries = vec![
             ("Redis password", REDIS_PASSWORD.to_owned()),
+            ("administrator's password", ADMIN_PASSWORD.to_owned()),
             ("sealing key", key),
             ("previous sealing key", previous),
             ("header value", HEADER.to_owned()),
@@ -264,7 +267,7 @@ async fn no_secret_leaves_the_place_where_it_is_used() {
         "it logs at debug level"
     );
     let before = planted.canaries.len();
-    assert_eq!(before, 5 + 3 * 3);
+    assert_eq!(before, 6 + 3 * 3);
     planted.redis.cli(&["-a", REDIS_PASSWORD, "SAVE"]);
     let dump = files(planted.redis.dir());
     let names: Vec<&str> = dump.iter().map(|(name, _)| name.as_str()).collect();

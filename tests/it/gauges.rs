@@ -11,6 +11,7 @@ use holdfast::store::Store;
 use holdfast::store::connect::{Connection, FirstConnect};
 use holdfast::store::frame::Frame;
 use holdfast::telemetry::metrics::Durability;
+use holdfast::telemetry::tally::Traffic;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::support::TestRedis;
@@ -32,7 +33,11 @@ async fn gauges(store: &Arc<Store>) -> Gauges {
         eviction: "noeviction".to_owned(),
         min_replicas: 0,
     };
-    let ids = || ["calm", "down"].map(|id| SubscriptionId::new(id).unwrap()).to_vec();
+    let ids = || {
+        ["calm", "down"]
+            .map(|id| (SubscriptionId::new(id).unwrap(), Traffic::default()))
+            .to_vec()
+    };
     Gauges::new(
         &Config::default(),
         Arc::clone(store),
@@ -175,7 +180,11 @@ async fn backlog_and_circuits_are_shown_and_survive_a_restart_of_the_pod() {
         ">",
     ]);
     bench
-        .shows(&[("holdfast_stream_lag", 2.0), ("holdfast_stream_pending", 1.0)])
+        .shows(&[
+            ("holdfast_stream_lag", 2.0),
+            ("holdfast_stream_pending", 1.0),
+            ("holdfast_backlog", 3.0),
+        ])
         .await;
     let age = bench.value("holdfast_oldest_age_seconds{stage=\"stream\"}").await;
     assert!((99.0..160.0).contains(&age), "{age}");

@@ -60,8 +60,12 @@ async fn secure(authority: &Authority, clients: Option<&Authority>) -> u16 {
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
                 let mut stream = acceptor.accept(stream).await.ok()?;
-                let mut request = [0; 4096];
-                stream.read(&mut request).await.ok()?;
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n{}") {
+                    if stream.read_buf(&mut request).await.ok()? == 0 {
+                        return None;
+                    }
+                }
                 let answer = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
                 stream.write_all(answer).await.ok()?;
                 stream.shutdown().await.ok()

@@ -15,8 +15,8 @@ if [ -z "$master" ] && [ -f "$written" ]; then
   master=${before:-$SELF}
 fi
 {
-  cat "$settings"
-  printf '%s\n' "dir $data" "requirepass \"$REDISCLI_AUTH\"" "masterauth \"$REDISCLI_AUTH\"" \
+  sed "s|^dir .*|dir $data|" "$settings"
+  printf '%s\n' "requirepass \"$REDISCLI_AUTH\"" "masterauth \"$REDISCLI_AUTH\"" \
     "replica-announce-ip $SELF" 'min-replicas-to-write 1' 'min-replicas-max-lag 10'
   if [ "${master:-$FIRST}" != "$SELF" ]; then echo "replicaof ${master:-$FIRST} 6379"; fi
 } >"$written.new"

@@ -28,6 +28,21 @@ pub enum Answer {
     Raw(Response),
 }
 
+/// An answer as it is; what was read goes through the query parameters instead.
+pub(super) fn done(answer: Answer) -> Response {
+    match answer {
+        Answer::Resource(changed) => resource(StatusCode::OK, &changed, &changed.etag()),
+        Answer::Created(new, headers) => {
+            let mut response = resource(StatusCode::CREATED, &new, &new.etag());
+            set(response.headers_mut(), header::LOCATION, new.uri());
+            response.headers_mut().extend(headers);
+            response
+        }
+        Answer::Done => StatusCode::NO_CONTENT.into_response(),
+        Answer::Raw(response) => response,
+    }
+}
+
 /// An answer with a resource. `etag` is that of the whole resource, whatever the query left of it.
 pub(super) fn resource(status: StatusCode, resource: &Resource, etag: &str) -> Response {
     let mut body = resource.properties.clone();

@@ -21,7 +21,7 @@ use super::call::{self, Call};
 use super::failure::Failure;
 use super::message;
 use super::query::Query;
-use super::route::{Needs, Route};
+use super::route::{Needs, Operation, Route};
 use crate::listener::Peer;
 use crate::redfish::auth::{self, Identity};
 use crate::redfish::{Service, accounts, sessions};
@@ -53,7 +53,8 @@ pub(super) async fn read(service: &Arc<Service>, uri: &str, identity: Option<&Id
     let missing = || Failure::missing(uri);
     let (route, parameters) = service.table.find(&path).ok_or_else(missing)?;
     let operation = route.operation(&Method::GET).ok_or_else(missing)?;
-    let permitted = operation.needs == Needs::Nothing || identity.is_some_and(|who| operation.needs.are_met_by(who));
+    let may = |who: &Identity| operation.needs.are_met_by(who) && !who.must_change_password;
+    let permitted = operation.needs == Needs::Nothing || identity.is_some_and(may);
     if !permitted {
         return Err(Failure::forbidden());
     }
@@ -78,32 +79,14 @@ async fn answer(
     request: Request,
 ) -> Result<Response, Failure> {
     let (head, body) = request.into_parts();
-    let peer = peer(&head);
-    let Some(operation) = route.operation(&head.method) else {
-        if !route.is_open() {
-            auth::identify(service, &head.headers, peer).await?;
-        }
-        return Err(wrong_method(&head.method));
-    };
-    let mut identity = None;
-    if operation.needs != Needs::Nothing {
-        let who = auth::identify(service, &head.headers, peer).await?;
-        if !operation.needs.are_met_by(&who) {
-            return Err(Failure::forbidden());
-        }
-        confine(&who, &head.method, &path)?;
-        identity = Some(who);
-    }
-    if head
-        .headers
-        .get("odata-version")
-        .is_some_and(|version| version != "4.0")
+    let operation = route.operation(&head.method);
+    let mut identity = admit(service, route, operation, &head, &path).await?;
+    let operation = operation.ok_or_else(|| wrong_method(&head.method))?;
+    if let Some(version) = head.headers.get("odata-version")
+        && version != "4.0"
     {
-        let failure = Failure::new(
-            StatusCode::PRECONDITION_FAILED,
-            message::header_invalid("OData-Version"),
-        );
-        return Err(failure);
+        let message = message::header_invalid("OData-Version");
+        return Err(Failure::new(StatusCode::PRECONDITION_FAILED, message));
     }
     let text = head.uri.query().unwrap_or_default();
     let query: Vec<(String, String)> = url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
@@ -116,7 +99,7 @@ async fn answer(
         Query::refuse(&query).map(|()| Query::default())?
     };
     if identity.is_none() && view.looks_further() {
-        identity = auth::identify(service, &head.headers, peer).await.ok();
+        identity = auth::identify(service, &head.headers, peer(&head)).await.ok();
     }
     let takes_body = matches!(head.method, Method::POST | Method::PATCH | Method::PUT);
     let call = Call {
@@ -124,39 +107,55 @@ async fn answer(
         uri: path,
         parameters,
         identity: identity.clone(),
-        peer,
+        peer: peer(&head),
         body: if takes_body {
             object(&head.headers, body).await?
         } else {
             Map::new()
         },
-        headers: head.headers,
+        headers: head.headers.clone(),
         query,
     };
-    let conditions = call.headers.clone();
     match (operation.handler)(call).await? {
         Answer::Resource(resource) if reads => {
             let etag = resource.etag();
-            if call::has(&conditions, &etag) {
+            if !view.looks_further() && call::has(&head.headers, &etag) {
                 let mut response = StatusCode::NOT_MODIFIED.into_response();
                 answer::set(response.headers_mut(), header::ETAG, &etag);
                 return Ok(response);
             }
-            let only = resource.uri().to_owned();
+            let uri = resource.uri().to_owned();
             let resource = view.apply(service, identity.as_ref(), resource).await?;
-            let etag = if resource.uri() == only { etag } else { resource.etag() };
+            let etag = if resource.uri() == uri { etag } else { resource.etag() };
             Ok(answer::resource(StatusCode::OK, &resource, &etag))
         }
-        Answer::Resource(resource) => Ok(answer::resource(StatusCode::OK, &resource, &resource.etag())),
-        Answer::Created(resource, headers) => {
-            let mut response = answer::resource(StatusCode::CREATED, &resource, &resource.etag());
-            answer::set(response.headers_mut(), header::LOCATION, resource.uri());
-            response.headers_mut().extend(headers);
-            Ok(response)
-        }
-        Answer::Done => Ok(StatusCode::NO_CONTENT.into_response()),
-        Answer::Raw(response) => Ok(response),
+        done => Ok(answer::done(done)),
     }
+}
+
+/// Lets in who may call this operation; `None` where nobody need say who they are. A method that the resource does
+/// not have is told only to who might call another.
+async fn admit(
+    service: &Service,
+    route: &Route,
+    operation: Option<&Operation>,
+    head: &Parts,
+    path: &str,
+) -> Result<Option<Identity>, Failure> {
+    let needs = match operation {
+        Some(operation) => operation.needs,
+        None if route.is_open() => Needs::Nothing,
+        None => Needs::LOGIN,
+    };
+    if needs == Needs::Nothing {
+        return Ok(None);
+    }
+    let who = auth::identify(service, &head.headers, peer(head)).await?;
+    if !needs.are_met_by(&who) {
+        return Err(Failure::forbidden());
+    }
+    confine(&who, &head.method, path)?;
+    Ok(Some(who))
 }
 
 /// Refuses all but reading one's account, changing its password and ending one's session to who must change it.

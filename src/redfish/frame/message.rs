@@ -16,14 +16,14 @@ pub struct Message {
     arguments: Box<[String]>,
     severity: &'static str,
     resolution: String,
-    about: Option<String>,
+    about: Option<Box<str>>,
 }
 
 impl Message {
     /// Names the property that it is about, as a JSON pointer in a fragment: `#/RoleId`.
     #[must_use]
     pub fn about(mut self, pointer: impl Into<String>) -> Self {
-        self.about = Some(pointer.into());
+        self.about = Some(pointer.into().into());
         self
     }
 
@@ -80,7 +80,7 @@ macro_rules! messages {
                 Message {
                     key: $key,
                     text: filled($text, &arguments),
-                    arguments,
+                    arguments: arguments.into(),
                     severity: $severity,
                     resolution: $resolution.to_owned(),
                     about: None,

@@ -72,9 +72,10 @@ impl Query {
         Ok(())
     }
 
-    /// Whether it needs to know who asks, even where the resource is open to all.
+    /// Whether other resources are read for it. Who asks must be known then, even where the resource is open to all;
+    /// and its ETag does not tell whether what they show has changed.
     pub(super) fn looks_further(&self) -> bool {
-        self.expand.is_some()
+        self.only || self.expand.is_some() || self.filter.is_some()
     }
 
     fn narrows(&self) -> bool {

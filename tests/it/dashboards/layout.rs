@@ -1,34 +1,45 @@
 //! What Grafana needs to provision a dashboard, and what a reader needs to understand a panel.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{data_panels, overview};
+use super::{dashboards, data_panels, queries_of};
 
 const WIDTH: u64 = 24;
 /// Grafana 10.
 const SCHEMA: u64 = 38;
-/// What an operator asks first stands first.
-const ROWS: &[&str] = &[
-    "SLO and ledger",
-    "Backlog, oldest age, time to drain",
-    "Traffic",
-    "Errors by reason",
-    "Latency",
-    "Retries and circuits",
-    "Top subscribers behind",
-    "Redis",
-    "Pods",
+/// The rows of each dashboard: what an operator asks first stands first.
+const ROWS: &[(&str, &[&str])] = &[
+    (
+        "holdfast-overview",
+        &[
+            "SLO and ledger",
+            "Backlog, oldest age, time to drain",
+            "Traffic",
+            "Errors by reason",
+            "Latency",
+            "Retries and circuits",
+            "Top subscribers behind",
+            "Redis",
+            "Pods",
+        ],
+    ),
+    ("holdfast-subscription", &["Now", "Queue", "Requests", "Circuit"]),
 ];
+/// What Grafana puts into a link besides the dashboard's own variables.
+const FILLED_IN: [&str; 3] = ["__url_time_range", "__field.labels.subscription", "__value.raw"];
 
-fn complaints(dashboard: &Value) -> Vec<String> {
+/// What is wrong with one dashboard of `all`.
+fn complaints(dashboard: &Value, all: &BTreeMap<String, Value>) -> Vec<String> {
     let mut found = Vec::new();
     provisioning(dashboard, &mut found);
     rows(dashboard, &mut found);
     for panel in data_panels(dashboard) {
         explained(panel, &mut found);
+        drilled_down(panel, &mut found);
     }
+    links(dashboard, dashboard, all, &mut found);
     ids(dashboard, &mut found);
     places(dashboard, &mut found);
     found
@@ -65,9 +76,61 @@ fn provisioning(dashboard: &Value, found: &mut Vec<String>) {
 fn rows(dashboard: &Value, found: &mut Vec<String>) {
     let rows = panels(dashboard).iter().filter(|panel| panel["type"] == "row");
     let titles: Vec<&str> = rows.map(title).collect();
-    if titles != ROWS {
+    if !ROWS
+        .iter()
+        .any(|(uid, rows)| dashboard["uid"] == *uid && titles == *rows)
+    {
         found.push(format!("the rows are {titles:?}"));
     }
+}
+
+/// What shows many subscriptions leads to each of them.
+fn drilled_down(panel: &Value, found: &mut Vec<String>) {
+    let text = panel.to_string();
+    let shows_many = text.contains("{{subscription}}") || (panel["type"] == "table" && text.contains("(subscription)"));
+    if shows_many && !text.contains("/d/holdfast-subscription?") {
+        found.push(format!("{}: leads to no subscription", title(panel)));
+    }
+}
+
+/// Every link leads to a dashboard that there is, and sets all of its variables.
+fn links(part: &Value, dashboard: &Value, all: &BTreeMap<String, Value>, found: &mut Vec<String>) {
+    if let Some(url) = part["url"].as_str() {
+        found.extend(link(url, dashboard, all).map(|complaint| format!("{url}: {complaint}")));
+    }
+    let below: Vec<&Value> = match part {
+        Value::Array(parts) => parts.iter().collect(),
+        Value::Object(parts) => parts.values().collect(),
+        _ => Vec::new(),
+    };
+    for part in below {
+        links(part, dashboard, all, found);
+    }
+}
+
+fn link(url: &str, dashboard: &Value, all: &BTreeMap<String, Value>) -> Option<String> {
+    let (uid, rest) = url.strip_prefix("/d/")?.split_once('?')?;
+    let Some(target) = all.values().find(|one| one["uid"] == uid) else {
+        return Some("no such dashboard".to_owned());
+    };
+    let set: BTreeSet<&str> = rest
+        .split('&')
+        .filter_map(|part| part.strip_prefix("var-")?.split_once('=').map(|(name, _)| name))
+        .collect();
+    if set != variables(target) || !rest.contains("${__url_time_range}") {
+        return Some("does not set the variables and the time".to_owned());
+    }
+    let mut used = rest
+        .split("${")
+        .skip(1)
+        .filter_map(|part| Some(part.split_once('}')?.0));
+    let unknown = used.find(|name| !FILLED_IN.contains(name) && !variables(dashboard).contains(name));
+    unknown.map(|name| format!("nothing fills in {name}"))
+}
+
+fn variables(dashboard: &Value) -> BTreeSet<&str> {
+    let all = dashboard["templating"]["list"].as_array().into_iter().flatten();
+    all.filter_map(|variable| variable["name"].as_str()).collect()
 }
 
 fn explained(panel: &Value, found: &mut Vec<String>) {
@@ -135,8 +198,15 @@ fn places(dashboard: &Value, found: &mut Vec<String>) {
 }
 
 #[test]
-fn the_overview_can_be_provisioned_and_read() {
-    assert_eq!(complaints(&overview()), Vec::<String>::new());
+fn every_dashboard_can_be_provisioned_and_read() {
+    let all = dashboards();
+    for (name, dashboard) in &all {
+        assert_eq!(complaints(dashboard, &all), Vec::<String>::new(), "{name}");
+    }
+    let uids: BTreeSet<&str> = all.values().filter_map(|dashboard| dashboard["uid"].as_str()).collect();
+    assert_eq!(uids.len(), all.len(), "two dashboards have the same uid");
+    let words: Vec<(&str, &str)> = all.values().flat_map(queries_of).collect();
+    assert!(words.len() > 60, "{} queries", words.len());
 }
 
 #[test]
@@ -172,11 +242,32 @@ fn every_mistake_is_found() {
         ("/panels/2/gridPos/y", json!(40), "lies over"),
         ("/panels/2/gridPos/w", json!(24), "off the grid"),
         ("/panels/2/gridPos", json!(null), "no place"),
+        (
+            "/panels/11/fieldConfig/defaults/links",
+            json!([]),
+            "Time to drain: leads to no subscription",
+        ),
+        (
+            "/panels/11/fieldConfig/defaults/links/0/url",
+            json!("/d/holdfast-subscriber?var-job=${job}"),
+            "no such dashboard",
+        ),
+        (
+            "/panels/11/fieldConfig/defaults/links/0/url",
+            json!("/d/holdfast-subscription?var-job=${job}&${__url_time_range}"),
+            "does not set the variables",
+        ),
+        (
+            "/panels/11/fieldConfig/defaults/links/0/url",
+            json!("/d/holdfast-overview?var-datasource=${datasource}&var-job=${subscription}&${__url_time_range}"),
+            "nothing fills in subscription",
+        ),
     ];
+    let all = dashboards();
     for (pointer, value, words) in mistakes {
-        let mut dashboard = overview();
+        let mut dashboard = all["overview"].clone();
         *dashboard.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value;
-        let found = complaints(&dashboard);
+        let found = complaints(&dashboard, &all);
         assert!(
             found.iter().any(|complaint| complaint.contains(words)),
             "{pointer}: no complaint with {words:?} in {found:#?}"

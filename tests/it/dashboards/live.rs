@@ -3,30 +3,30 @@
 use std::collections::BTreeSet;
 
 use holdfast::cli::sink::Mode;
+use holdfast::domain::ids::SubscriptionId;
 use serde_json::json;
 
 use super::series::Series;
-use super::{alerts, overview, queries};
-use crate::engine::harness::{Deployment, SOON};
-use crate::support::{TestRedis, free_port, wait_until};
+use super::{alerts, dashboards, queries};
+use crate::engine::harness::{Deployment, SOON, event};
+use crate::support::{TestRedis, free_port, free_ports, wait_until};
 
 async fn scrape(admin: &str) -> String {
     let answer = reqwest::get(format!("http://{admin}/metrics")).await.unwrap();
     answer.text().await.unwrap()
 }
 
-/// Waits until a scrape holds each of these texts; answers it.
-async fn shows(admin: &str, texts: &[&str]) -> String {
-    wait_until(&format!("/metrics shows {texts:?}"), SOON, async || {
-        let scrape = scrape(admin).await;
-        texts.iter().all(|text| scrape.contains(text))
-    })
-    .await;
-    scrape(admin).await
+/// A deployment that had an outage, and what it exported meanwhile.
+pub(super) struct Story {
+    pub(super) series: Series,
+    /// The subscriber that was away.
+    pub(super) late: SubscriptionId,
+    _deployment: Deployment,
 }
 
 /// A subscriber that is well, one that refuses and then recovers, a Redis that stalls, and one that would lose all.
-async fn after_an_outage() -> Series {
+/// Its two pods export their metrics at these addresses. Each state stands until `seen` has had a look at that pod.
+pub(super) async fn after_an_outage(admins: &[String; 2], seen: impl AsyncFn(&str)) -> Story {
     let settings = [("HOLDFAST_ADMIN__REFRESH", "100ms")];
     let mut deployment = Deployment::start(0, &settings).await;
     deployment.redis.config_set("maxmemory", "256mb");
@@ -34,8 +34,13 @@ async fn after_an_outage() -> Series {
     deployment
         .redis
         .cli(&["ACL", "SETUSER", TestRedis::user(), "+config|get"]);
-    let admin = format!("127.0.0.1:{}", free_port());
-    deployment.add_pod(&[("HOLDFAST_ADMIN__LISTEN", &admin)]).await;
+    let [admin, of_another] = admins;
+    let intake = format!("127.0.0.1:{}", free_port());
+    let listeners = [
+        ("HOLDFAST_ADMIN__LISTEN", admin.as_str()),
+        ("HOLDFAST_INTAKE__LISTEN", &intake),
+    ];
+    deployment.add_pod(&listeners).await;
     let (well, ill) = (
         Deployment::sink(Mode::Ok).await,
         Deployment::sink(Mode::Status(503)).await,
@@ -43,18 +48,24 @@ async fn after_an_outage() -> Series {
     deployment.subscribe(&well.url("/events"), |_| {}).await;
     let late = deployment.subscribe(&ill.url("/events"), |_| {}).await;
     let mut series = Series::default();
+    let nothing = format!("holdfast_parked{{subscription=\"{late}\"}} 0");
+    series.add(&shows(admin, &[&nothing], &seen).await);
+    take_in(&intake).await;
     deployment.publish(5).await;
-    deployment.parked(5).await;
-    let parked = format!("holdfast_parked{{subscription=\"{late}\"}} 5");
-    series.add(&shows(&admin, &[&parked, "holdfast_redis_memory_ratio"]).await);
+    deployment.parked(6).await;
+    let parked = format!("holdfast_parked{{subscription=\"{late}\"}} 6");
+    series.add(&shows(admin, &[&parked, "holdfast_redis_memory_ratio"], &seen).await);
 
     ill.set_mode(Mode::Ok).await;
     deployment.settled().await;
     deployment.redis.pause();
-    series.add(&shows(&admin, &["holdfast_redis_errors_total{"]).await);
+    series.add(&shows(admin, &["holdfast_redis_errors_total{"], &seen).await);
     deployment.redis.resume();
-    let delivered = "holdfast_ledger{entry=\"delivered\"} 10";
-    series.add(&shows(&admin, &[delivered, "path=\"retry\""]).await);
+    let delivered = "holdfast_ledger{entry=\"delivered\"} 12";
+    series.add(&shows(admin, &[delivered, "path=\"retry\""], &seen).await);
+    deployment.publish(5).await;
+    let delivered = "holdfast_ledger{entry=\"delivered\"} 22";
+    series.add(&shows(admin, &[delivered], &seen).await);
 
     for (setting, value) in [
         ("appendonly", "no"),
@@ -63,16 +74,50 @@ async fn after_an_outage() -> Series {
     ] {
         deployment.redis.config_set(setting, value);
     }
-    let admin = format!("127.0.0.1:{}", free_port());
-    deployment.add_pod(&[("HOLDFAST_ADMIN__LISTEN", &admin)]).await;
-    series.add(&shows(&admin, &["holdfast_redis_durability_info{append_only=\"no\""]).await);
-    series
+    deployment.add_pod(&[("HOLDFAST_ADMIN__LISTEN", of_another)]).await;
+    let weak = "holdfast_redis_durability_info{append_only=\"no\"";
+    series.add(&shows(of_another, &[weak], &seen).await);
+    Story {
+        series,
+        late,
+        _deployment: deployment,
+    }
+}
+
+/// Waits until a scrape holds each of these texts, and until it was seen; answers it.
+async fn shows(admin: &str, texts: &[&str], seen: &impl AsyncFn(&str)) -> String {
+    wait_until(&format!("/metrics shows {texts:?}"), SOON, async || {
+        let scrape = scrape(admin).await;
+        texts.iter().all(|text| scrape.contains(text))
+    })
+    .await;
+    let scrape = scrape(admin).await;
+    seen(admin).await;
+    scrape
+}
+
+/// One event over HTTP.
+async fn take_in(intake: &str) {
+    let client = reqwest::Client::new();
+    let answer = client
+        .post(format!("http://{intake}/events/bmc-9"))
+        .body(event(9))
+        .send();
+    assert_eq!(answer.await.unwrap().status(), 200);
+}
+
+/// Addresses for the metrics of two pods.
+pub(super) fn two_addresses() -> [String; 2] {
+    free_ports::<2>().map(|port| format!("127.0.0.1:{port}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_query_means_something_and_no_metric_is_left_out() {
-    let series = after_an_outage().await;
-    assert_eq!(queries::complaints(&overview(), &series), Vec::<String>::new());
+    let series = after_an_outage(&two_addresses(), async |_| {}).await.series;
+    assert_eq!(
+        queries::complaints(dashboards().values(), &series),
+        Vec::<String>::new()
+    );
 
     assert_eq!(
         alerts::query_complaints(&alerts::rules(), &series),
@@ -96,9 +141,14 @@ fn wrong_queries(series: &Series) {
         ("up{J}", "nothing exports \"up\""),
         ("max(holdfast_dead_letters)", "is not limited to the job"),
         ("max(holdfast_dead_letters{job=\"$other\"})", "an unknown variable"),
+        (
+            "max(holdfast_parked{J, subscription=\"subscription\"})",
+            "no series of holdfast_parked",
+        ),
         ("sum(holdfast_dead_letters{J})", "summed up wrongly: \"sum\""),
         ("holdfast_parked{J}", "summed up wrongly"),
         ("max(holdfast_in_flight{J})", "summed up wrongly"),
+        ("max(holdfast_subscription_in_flight{J})", "summed up wrongly"),
         ("sum(holdfast_events_settled_total{J})", "summed up wrongly"),
         ("max(rate(holdfast_events_settled_total{J}[5m]))", "summed up wrongly"),
         (
@@ -122,9 +172,10 @@ fn wrong_queries(series: &Series) {
             "no series of holdfast_ledger",
         ),
     ] {
-        let mut dashboard = overview();
+        let mut all = dashboards();
+        let dashboard = all.get_mut("overview").unwrap();
         dashboard["panels"][1]["targets"][0]["expr"] = json!(wrong.replace("{J", &format!("{{{job}")));
-        let found = queries::complaints(&dashboard, series);
+        let found = queries::complaints(all.values(), series);
         let told = found.iter().any(|complaint| complaint.contains(words));
         assert!(told, "{wrong}: no complaint with {words:?} in {found:#?}");
     }
@@ -150,16 +201,26 @@ fn wrong_rules(series: &Series) {
 }
 
 fn left_out(series: &Series) {
-    let mut dashboard = overview();
+    let mut all = dashboards();
+    let dashboard = all.get_mut("overview").unwrap();
     dashboard["templating"]["list"][1]["query"]["query"] = json!("label_values(holdfast_build, job)");
     dashboard["panels"]
         .as_array_mut()
         .unwrap()
         .retain(|panel| panel["title"] != "Matching");
-    let found: BTreeSet<String> = queries::complaints(&dashboard, series).into_iter().collect();
+    let subscription = all.get_mut("subscription").unwrap();
+    subscription["templating"]["list"][2]["query"]["query"] =
+        json!("label_values(holdfast_circuit_state{job=\"$job\"}, subscriber)");
+    subscription["panels"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|panel| panel["title"] != "In flight by pod");
+    let found: BTreeSet<String> = queries::complaints(all.values(), series).into_iter().collect();
     let expected = [
         "a variable: nothing exports \"label_values(holdfast_build, job)\"",
+        "a variable: nothing exports \"label_values(holdfast_circuit_state{job=\\\"$job\\\"}, subscriber)\"",
         "holdfast_match_duration_seconds is on no panel",
+        "holdfast_subscription_in_flight is on no panel",
     ];
     assert_eq!(found, expected.map(str::to_owned).into());
 }

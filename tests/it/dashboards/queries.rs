@@ -8,26 +8,27 @@ use std::collections::BTreeSet;
 use promql_parser::parser::{self, AggregateExpr, Expr, LabelModifier, VectorSelector};
 use serde_json::Value;
 
-use super::data_panels;
+use super::queries_of;
 use super::series::{Labels, Series};
 
 /// Gauges of a pod's own.
-const PER_POD: [&str; 2] = ["holdfast_in_flight", "holdfast_build_info"];
+const PER_POD: [&str; 3] = [
+    "holdfast_in_flight",
+    "holdfast_build_info",
+    "holdfast_subscription_in_flight",
+];
 
-/// Everything that is wrong with the queries of a dashboard, and what it leaves out.
-pub(super) fn complaints(dashboard: &Value, series: &Series) -> Vec<String> {
+/// Everything that is wrong with the queries of the dashboards, and what all of them leave out.
+pub(super) fn complaints<'a>(dashboards: impl IntoIterator<Item = &'a Value>, series: &Series) -> Vec<String> {
     let mut check = Check::new(series);
-    for panel in data_panels(dashboard) {
-        for target in panel["targets"].as_array().into_iter().flatten() {
-            check.query(
-                panel["title"].as_str().unwrap_or("?"),
-                target["expr"].as_str().unwrap_or(""),
-            );
+    for dashboard in dashboards {
+        for (title, query) in queries_of(dashboard) {
+            check.query(title, query);
         }
-    }
-    for variable in dashboard["templating"]["list"].as_array().into_iter().flatten() {
-        if variable["type"] == "query" {
-            check.variable(variable["query"]["query"].as_str().unwrap_or(""));
+        for variable in dashboard["templating"]["list"].as_array().into_iter().flatten() {
+            if variable["type"] == "query" {
+                check.variable(variable["query"]["query"].as_str().unwrap_or(""));
+            }
         }
     }
     let shown = &check.shown;
@@ -84,7 +85,8 @@ impl<'a> Check<'a> {
         let plain = query
             .replace("$__rate_interval", "5m")
             .replace("$__range", "6h")
-            .replace("$job", "holdfast");
+            .replace("$job", "holdfast")
+            .replace("$subscription", self.series.subscription());
         if plain.contains('$') {
             self.found.push(format!("{place}: an unknown variable in {query}"));
             return;
@@ -102,7 +104,8 @@ impl<'a> Check<'a> {
         let inside = query
             .strip_prefix("label_values(")
             .and_then(|rest| rest.strip_suffix(')'));
-        let (metric, label) = inside.and_then(|inside| inside.split_once(", ")).unwrap_or_default();
+        let (selector, label) = inside.and_then(|inside| inside.rsplit_once(", ")).unwrap_or_default();
+        let metric = selector.strip_suffix("{job=\"$job\"}").unwrap_or(selector);
         let exported = self.series.samples.get(metric);
         if !exported.is_some_and(|all| all.iter().any(|labels| labels.contains_key(label))) {
             self.found.push(format!("a variable: nothing exports {query:?}"));

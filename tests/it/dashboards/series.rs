@@ -30,6 +30,13 @@ impl Series {
         }
     }
 
+    /// A subscription that has series of its own.
+    pub(super) fn subscription(&self) -> &str {
+        let all = self.samples.get("holdfast_parked").and_then(BTreeSet::first);
+        all.and_then(|labels| labels.get("subscription"))
+            .map_or("none", String::as_str)
+    }
+
     /// The metric that a sample belongs to, and its kind.
     pub(super) fn metric(&self, sample: &str) -> Option<(&str, &str)> {
         let of = |name: &str| {

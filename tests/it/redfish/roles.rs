@@ -130,10 +130,10 @@ async fn each_role_may_do_what_the_specification_gives_it() {
                     request = request.basic_auth(name, Some(password));
                 }
                 let status = request.send().await.unwrap().status().as_u16();
-                let may = match (rule, *client) {
-                    ("all", _) | ("any", "reader" | "operator") | ("components", "operator") | (_, "admin") => true,
-                    _ => false,
-                };
+                let may = matches!(
+                    (rule, *client),
+                    ("all", _) | ("any", "reader" | "operator") | ("components", "operator") | (_, "admin")
+                );
                 let fits = match (may, *client) {
                     (true, _) => ![401, 403, 405, 500, 501, 503].contains(&status),
                     (false, "nobody") => status == 401,

@@ -89,9 +89,13 @@ async fn a_session_ends_with_what_it_stands_on() {
     assert_eq!(pod.with_token(&token, &session).await, 401, "the account is disabled");
     pod.patch(&account("bob"), json!({"Enabled": true})).await;
     assert_eq!(pod.with_token(&token, &session).await, 200, "and enabled again");
-    pod.patch(&account("bob"), json!({"RoleId": "ReadOnly"})).await;
-    let (subscribe, _) = (pod.with_token(&token, &account("bob")).await, ());
-    assert_eq!(subscribe, 200, "a role is that of the moment, not of the login");
+    assert_eq!(pod.with_token(&token, &account(ADMIN)).await, 403);
+    pod.patch(&account("bob"), json!({"RoleId": "Administrator"})).await;
+    assert_eq!(
+        pod.with_token(&token, &account(ADMIN)).await,
+        200,
+        "a role is that of the moment, not of the login"
+    );
     let ended = pod
         .request(Method::DELETE, &session)
         .header("X-Auth-Token", &token)
@@ -149,6 +153,12 @@ async fn a_password_that_must_be_changed_is_good_for_nothing_else() {
             (403, vec!["PasswordChangeRequired".to_owned()])
         );
     }
+    let root = as_bob(Method::GET, "/redfish/v1/?$expand=*").send().await.unwrap();
+    assert_eq!(
+        super::body(root).await["AccountService"].as_object().unwrap().len(),
+        1,
+        "nor by a detour"
+    );
     let escape = json!({"PasswordChangeRequired": false}).to_string();
     let answer = as_bob(Method::PATCH, &account("bob"))
         .body(escape)

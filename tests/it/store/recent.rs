@@ -279,8 +279,8 @@ async fn a_source_is_known_by_the_arrival_of_its_last_event() {
 
     // From the future: it would never grow silent.
     bench.deliver("99999999999999-0", "bmc-1").await;
-    let now = u64::try_from(bench.now().await).unwrap();
     let last = bench.sources().await["bmc-1"];
+    let now = u64::try_from(bench.now().await).unwrap();
     assert!((1_000_000_000_000..=now).contains(&last), "{last} at {now}");
 }
 

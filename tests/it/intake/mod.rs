@@ -1,10 +1,13 @@
 //! Intake and health over real sockets, in front of a real Redis: what is answered 200 is in the stream.
 
+mod access;
+mod hostile;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use holdfast::api::{self, Api, admin, memory_guard::MemoryGuard};
+use holdfast::api::{self, Api, StartError, admin, memory_guard::MemoryGuard};
 use holdfast::config::Config;
 use holdfast::domain::units::Period;
 use holdfast::listener::ListenError;
@@ -21,7 +24,7 @@ use crate::support::{Proxy, TestRedis, free_port, holds, metrics, wait_until};
 
 const SOON: Duration = Duration::from_secs(10);
 const STREAM: &str = "holdfast:{0}:events";
-const EVENT: &str = include_str!("../data/events/alert.json");
+const EVENT: &str = include_str!("../../data/events/alert.json");
 
 fn config() -> Config {
     let mut config = Config::default();
@@ -51,6 +54,10 @@ async fn serve_at(config: &Config, url: &str) -> Api {
 
 async fn serve(config: &Config, redis: &TestRedis) -> Api {
     serve_at(config, &redis.url()).await
+}
+
+fn intake(api: &Api) -> SocketAddr {
+    api.intake_addr.unwrap()
 }
 
 fn events(api: &Api, source: &str) -> String {
@@ -478,7 +485,9 @@ async fn a_taken_port_is_named_with_its_variable() {
     let admin = admin::start(&taken.admin, metrics()).await.unwrap();
     let store = store(&taken, &redis.url()).await;
     let error = api::start(&taken, store, admin, || Duration::ZERO).await.unwrap_err();
-    let ListenError { addr, .. } = &error;
+    let StartError::Listen(ListenError { addr, .. }) = &error else {
+        panic!("{error}");
+    };
     assert_eq!(*addr, running.intake_addr.unwrap());
     assert!(error.to_string().contains("HOLDFAST_INTAKE__LISTEN"), "{error}");
     taken.admin.listen = running.admin_addr;
