@@ -9,6 +9,7 @@ use tokio::process::Command;
 
 use crate::books::{Got, Page};
 use crate::producer::marks;
+use crate::support::LOOPBACK;
 
 /// A subscriber that remembers everything.
 pub(crate) struct Subscriber {
@@ -93,6 +94,7 @@ pub(crate) async fn holdfast(redis: &str, words: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_holdfast"))
         .args(words)
         .env("HOLDFAST_REDIS__URL", redis)
+        .env(LOOPBACK.0, LOOPBACK.1)
         .output()
         .await
         .unwrap();
