@@ -5,7 +5,6 @@
 
 pub mod admin;
 mod answer;
-mod body;
 mod health;
 mod intake;
 mod limits;
