@@ -101,6 +101,8 @@ pub async fn start(config: &Config, store: Arc<Store>) -> Result<Redfish, Redfis
         read_timeout: READ_TIMEOUT,
         max_connections: CONNECTIONS,
         max_per_client: settings.max_connections_per_client,
+        // An event stream ends when its client closes its side.
+        half_close: false,
         tls: Some(tls),
     };
     let router = Router::new().fallback(dispatch).with_state(Arc::clone(&service));
