@@ -241,17 +241,16 @@ impl Subscription {
         headers.chain(secret).chain(previous).chain(keys)
     }
 
-    /// The first secret that can't be revealed, and why: nothing may be sent without it.
+    /// The first secret that can't be revealed, and why: nothing may be sent without it. The key before the present one
+    /// is none of them, since receivers know the present one.
     #[must_use]
     pub fn locked(&self) -> Option<LockedSecret> {
         let headers = self.headers.iter();
         let headers = headers.map(|(name, value)| ("header", name.as_str(), value));
         let secret = self.secret.iter().map(|secret| ("signing secret", "", secret));
-        let previous = self.previous_secret.iter();
-        let previous = previous.map(|old| ("previous signing secret", "", &old.secret));
         let keys = self.client_certificates.iter();
         let keys = keys.map(|of| ("key of client certificate", of.id.as_str(), &of.key));
-        let mut all = headers.chain(secret).chain(previous).chain(keys);
+        let mut all = headers.chain(secret).chain(keys);
         all.find_map(|(kind, name, secret)| {
             let why = secret.reveal().err()?;
             let what = format!("{kind} {name}").trim_end().to_owned();

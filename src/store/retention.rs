@@ -166,12 +166,13 @@ impl Partition {
 }
 
 impl Store {
-    /// Makes what is parked for a subscription and older than `age` dead letters, in every partition; answers how
-    /// many. What only a full server keeps, because others wait for the same event, stays parked.
+    /// Makes what is parked for a suspended subscription and older than `age` dead letters, in every partition; answers
+    /// how many, or `None` while a drain that began before the suspension is still out in one of them. What only a full
+    /// server keeps, because others wait for the same event, stays parked.
     ///
     /// # Errors
     /// When Redis can't be reached or a key has the wrong type. Safe to repeat.
-    pub async fn bury_older(&self, subscription: &SubscriptionId, age: Duration) -> Result<u64, StoreError> {
+    pub async fn bury_older(&self, subscription: &SubscriptionId, age: Duration) -> Result<Option<u64>, StoreError> {
         let reason = format!("resume: older than {}", Period(age));
         let mut buried = 0;
         for partition in self.partitions() {
@@ -188,13 +189,15 @@ impl Store {
                     i64::try_from(first).unwrap_or(i64::MAX).into(),
                     "whole".into(),
                 ];
-                let (_, _, old, next): (String, u64, u64, i64) =
-                    partition.call("retain", &SCRIPTS.retain, args).await?;
-                buried += old;
+                let answer: Vec<Value> = partition.call("retain", &SCRIPTS.retain, args).await?;
+                let Some(next) = answer.get(3).and_then(Value::as_i64) else {
+                    return Ok(None);
+                };
+                buried += answer.get(2).and_then(Value::as_u64).unwrap_or_default();
                 from = u64::try_from(next).ok();
             }
         }
-        Ok(buried)
+        Ok(Some(buried))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::domain::subscription::Subscription;
 use crate::store::registry::Registry;
 use crate::telemetry::tally::Tally;
 
+use super::detour::Detour;
 use super::envelope::Envelope;
 use super::slots::SubscriberSlots;
 
@@ -40,6 +41,8 @@ pub struct Subscriber {
     pub slots: Arc<SubscriberSlots>,
     /// Its requests in this pod, for the metrics; it outlives changes as well.
     pub tally: Arc<Tally>,
+    /// The way around its destination; it outlives changes as well.
+    pub detour: Arc<Detour>,
     /// Requests at once from one pod.
     pub max_in_flight: u32,
     /// Made with the first request: most of ten thousand subscriptions need none between two changes.
@@ -62,6 +65,7 @@ impl Subscriber {
             subscription,
             slots,
             tally: known.map(|known| Arc::clone(&known.tally)).unwrap_or_default(),
+            detour: known.map(|known| Arc::clone(&known.detour)).unwrap_or_default(),
             max_in_flight,
             envelope: OnceLock::new(),
         }

@@ -25,7 +25,8 @@ impl Envelope {
             return Err(locked.to_string());
         }
         let present = to.secret.iter().map(|key| (key, u64::MAX));
-        let previous = to.previous_secret.iter().map(|old| (&old.secret, old.until));
+        let previous = to.previous_secret.iter().filter(|old| old.secret.reveal().is_ok());
+        let previous = previous.map(|old| (&old.secret, old.until));
         let signers = present.chain(previous).map(|(key, until)| Ok((signer(key)?, until)));
         Ok(Self {
             headers: to.headers.iter().map(header).collect::<Result<_, String>>()?,

@@ -8,6 +8,7 @@ pub mod behind;
 pub mod catalog;
 pub mod commons;
 pub mod destinations;
+pub mod detour;
 mod direct;
 mod drain;
 mod ends;

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Identity, Url};
+use tokio::time::Instant;
 
 use super::catalog::Subscriber;
 use super::destinations::{self, Inspection, Resolver};
@@ -55,6 +56,8 @@ pub struct Reply {
     pub answer: Answer,
     /// The beginning of the answer's body, as far as it was to be kept.
     pub excerpt: Vec<u8>,
+    /// The place of the backup that accepted where the destination did not.
+    pub backup: Option<usize>,
 }
 
 /// What makes a client different from another.
@@ -81,9 +84,26 @@ impl Sender {
         }
     }
 
-    /// Sends one message and waits for its whole answer, within the subscription's deadline.
+    /// Sends one message and waits for its whole answer, within the subscription's deadline. Where a backup accepted a
+    /// moment ago, it is asked first.
     pub async fn send(&self, to: &Subscriber, parcel: &Parcel) -> Answer {
-        self.exchange(&to.subscription, to.envelope(), parcel, 0).await.answer
+        let (of, envelope) = (&*to.subscription, to.envelope());
+        let first = to
+            .detour
+            .at(Instant::now())
+            .and_then(|at| of.backup_destinations.get(at));
+        if let Some(backup) = first {
+            let reply = self.exchange_with(of, backup, envelope, parcel, 0).await;
+            if reply.answer.judge() == Judgement::Delivered {
+                return reply.answer;
+            }
+            to.detour.end();
+        }
+        let reply = self.exchange(of, envelope, parcel, 0).await;
+        if let Some(at) = reply.backup {
+            to.detour.begin(at, Instant::now());
+        }
+        reply.answer
     }
 
     /// The same, keeping the beginning of what the subscriber says: at most `keep` bytes. Where the destination is
@@ -98,10 +118,13 @@ impl Sender {
     ) -> Reply {
         let first = self.exchange_with(to, &to.destination, envelope, parcel, keep).await;
         if first.answer.asks_for_backup() {
-            for backup in &to.backup_destinations {
+            for (at, backup) in to.backup_destinations.iter().enumerate() {
                 let reply = self.exchange_with(to, backup, envelope, parcel, keep).await;
                 if reply.answer.judge() == Judgement::Delivered {
-                    return reply;
+                    return Reply {
+                        backup: Some(at),
+                        ..reply
+                    };
                 }
             }
         }
@@ -145,7 +168,11 @@ impl Sender {
                 detail: format!("no complete answer within {}ms", deadline.as_millis()),
             },
         };
-        Reply { answer, excerpt }
+        Reply {
+            answer,
+            excerpt,
+            backup: None,
+        }
     }
 
     /// The deadline of one request to this subscription, from connect to the last byte of the answer.
@@ -172,7 +199,8 @@ impl Sender {
         let mut clients = self.known();
         // Certificates are told apart by what they are: those that were replaced leave clients behind.
         if clients.len() >= MOST_CLIENTS {
-            clients.clear();
+            let any = clients.keys().next().cloned();
+            any.map(|any| clients.remove(&any));
         }
         clients.retain(|known, _| known.ca_file != tls.ca_file || known.changed == tls.changed);
         clients.insert(tls, client.clone());

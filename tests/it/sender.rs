@@ -97,15 +97,21 @@ fn shown(id: &str, (pem, key): (String, String)) -> ClientCertificate {
     }
 }
 
-async fn send(sender: &Sender, to: &Subscription) -> Answer {
-    let parcel = Parcel {
-        id: "s.0.1-0".to_owned(),
+fn parcel(number: u32) -> Parcel {
+    Parcel {
+        id: format!("s.0.1-{number}"),
         attempt: 1,
         events: 1,
         body: Bytes::from_static(b"{}"),
-    };
-    let to = Subscriber::new(Arc::new(to.clone()), &Delivery::default(), None);
-    sender.send(&to, &parcel).await
+    }
+}
+
+fn subscriber(of: &Subscription) -> Subscriber {
+    Subscriber::new(Arc::new(of.clone()), &Delivery::default(), None)
+}
+
+async fn send(sender: &Sender, to: &Subscription) -> Answer {
+    sender.send(&subscriber(to), &parcel(0)).await
 }
 
 fn failure(answer: &Answer) -> Option<Failure> {
@@ -210,4 +216,24 @@ async fn what_a_backup_says_blames_nobody() {
     to.backup_destinations = vec![backup.url("/b").parse().unwrap()];
     let answer = send(&sender(), &to).await;
     assert_eq!((answer.status(), backup.counts().requests), (Some(503), 1));
+}
+
+#[tokio::test]
+async fn a_destination_that_hangs_is_not_waited_for_each_time() {
+    let (first, backup) = (sink("hang").await, sink("ok").await);
+    let mut of = to(&first.url("/a"));
+    of.timeout = Some(Period(std::time::Duration::from_millis(300)));
+    of.backup_destinations = vec![backup.url("/b").parse().unwrap()];
+    let (sender, to) = (sender(), subscriber(&of));
+    for number in 0..5 {
+        assert_eq!(sender.send(&to, &parcel(number)).await.status(), Some(200));
+    }
+    assert_eq!((first.counts().requests, backup.counts().accepted), (1, 5));
+    backup.set_mode("503".parse().unwrap()).await;
+    let answer = sender.send(&to, &parcel(5)).await;
+    assert_eq!(
+        (failure(&answer), first.counts().requests),
+        (Some(Failure::Timeout), 2),
+        "then it is asked again"
+    );
 }

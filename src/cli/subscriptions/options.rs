@@ -212,6 +212,7 @@ impl Given {
         };
         let old = to.secret.replace(new.clone());
         to.previous_secret = old
+            .filter(|old| old.reveal().is_ok())
             .zip(self.options.secret_grace)
             .map(|(secret, grace)| PreviousSecret {
                 secret,

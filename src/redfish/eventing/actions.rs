@@ -1,19 +1,23 @@
 //! `SuspendSubscription` and `ResumeSubscription`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use serde_json::Value;
 use tracing::info;
 
 use super::subscriptions::{OWN, own, sent_to};
+use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::State;
 use crate::redfish::frame::{Answer, Call, Failure, Message, Outcome, Route, message, shown};
+use crate::store::Store;
 use crate::store::circuits::Wake;
 
 const SUSPEND: &str = "EventDestination.SuspendSubscription";
 const RESUME: &str = "EventDestination.ResumeSubscription";
 const DURATION: &str = "DeliverBufferedEventDuration";
+/// How long a resume waits for requests that were under way when the subscription was suspended.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -41,14 +45,15 @@ async fn suspend(call: Call) -> Outcome {
     Ok(Answer::Done)
 }
 
-/// Sends on what was kept; where a duration is given, what is older becomes dead letters first.
+/// Sends on what was kept; where a duration is given, what is older becomes dead letters first. Of a subscription that
+/// is not suspended nothing is buried: it may be on its way.
 async fn resume(call: Call) -> Outcome {
     let subscription = sent_to(&call, own(&call).await?)?;
     let youngest = youngest(&call)?;
     let store = &call.service.store;
     let mut buried = 0;
-    if let Some(youngest) = youngest {
-        buried = store.bury_older(&subscription.id, youngest).await?;
+    if let Some(youngest) = youngest.filter(|_| subscription.is_suspended()) {
+        buried = bury(store, &subscription.id, youngest).await?;
     }
     store.set_state(&subscription.id, State::Enabled).await?;
     if !subscription.is_suspended() {
@@ -57,6 +62,20 @@ async fn resume(call: Call) -> Outcome {
     }
     info!(subscription = %subscription.id, account = call.who()?.account, buried, "resumed over Redfish");
     Ok(Answer::Done)
+}
+
+/// Buries what is older, once what was being sent at the suspension has been answered.
+async fn bury(store: &Store, subscription: &SubscriptionId, youngest: Duration) -> Result<u64, Failure> {
+    let since = Instant::now();
+    loop {
+        if let Some(buried) = store.bury_older(subscription, youngest).await? {
+            return Ok(buried);
+        }
+        if since.elapsed() > PATIENCE {
+            return Err(Failure::unavailable());
+        }
+        tokio::time::sleep(PATIENCE / 100).await;
+    }
 }
 
 /// How old what is delivered may be; `None` for any age.

@@ -3,8 +3,8 @@
 --      entries per stream
 -- Out: ['watch'] it had no heartbeat, one was made | ['alive'] | ['claimed', 1 when nothing is left of it,
 --      entries that were gone from their stream, [stream key, id, times it was claimed + 1, fields]…]
--- Keeps: 1, 7, 11. A count rises past 3 only for an entry that was processed alone when its worker died, not
--- when it left. A heartbeat that lies in the future is from before a jump of the clock: nobody keeps it up.
+-- Keeps: 1, 7, 11. A count rises only when a worker died, not when it left, and past 3 only for an entry that was
+-- processed alone then. A heartbeat that lies in the future is from before a jump of the clock: nobody keeps it up.
 
 local me, dead, observed = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local dead_after, most = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -28,7 +28,7 @@ local function claim(stream, id, times)
     return
   end
   local alone = redis.call('HGET', ALONE, id)
-  if times < 3 or (alone == dead and score ~= 0) then times = times + 1 end
+  if score ~= 0 and (times < 3 or alone == dead) then times = times + 1 end
   if alone then redis.call('HDEL', ALONE, id) end
   redis.call('XCLAIM', stream, GROUP, me, 0, id, 'RETRYCOUNT', int(times), 'JUSTID')
   claimed[#claimed + 1] = { stream, id, times, entry[2] }

@@ -3,8 +3,9 @@
 -- In:  ARGV subscription, how ('bury' or 'offer'), deliveries to keep or '', longest age in ms or '', reason for
 --      one too many, reason for one too old, most to find, how many of those with a due time of their own earlier
 --      calls looked at and left; for 'offer' also worker, its lease in ms, about as many bytes of bodies as are wanted;
---      for 'bury' also 'whole' where nothing is left to a drain, because the subscription is suspended
--- Out: ['moved', one too many, too old, where to go on or -1] | ['busy'] another worker writes them |
+--      for 'bury' also 'whole' for a suspended subscription, where nothing is left to a drain
+-- Out: ['moved', one too many, too old, where to go on or -1] | ['busy'] another worker writes them, or, for 'whole',
+--      a drain that began before the suspension is still out |
 --      ['offered', the circuit's last error, where to go on or -1, [member, reason, tries or false, body or false]…]
 -- Keeps: 2, 3 (it makes no queue less wakeable: a wake-up that finds the queue empty ends the circuit), 5. What a
 -- drain may be sending just now is left to it; a probe is not waited for, since it most likely fails.
@@ -21,8 +22,8 @@ expect_subscription(s)
 if is_removed(s) then return { 'moved', 0, 0, -1 } end
 local c = redis.call('HMGET', circuit(s), 'entry', 'open', 'error', 'writer', 'writes_until')
 if how == 'offer' and c[4] and c[4] ~= worker and number(c[5]) > now then return { 'busy' } end
-local whole = how == 'bury' and worker == 'whole'
-local spare = (c[1] and not c[2] and not whole) and HELD or 0
+if how == 'bury' and worker == 'whole' and c[1] then return { 'busy' } end
+local spare = (c[1] and not c[2]) and HELD or 0
 
 local picked, reasons, is_picked = {}, {}, {}
 local function pick(member, reason)

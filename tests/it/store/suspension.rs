@@ -116,3 +116,17 @@ async fn a_suspended_subscription_stays_behind_when_its_last_delivery_is_buried(
     assert!(bench.is_behind("a").await, "what comes is parked, not sent");
     bench.sound(&["a"]).await;
 }
+
+#[tokio::test]
+async fn older_ones_are_not_buried_while_a_drain_may_be_sending_them() {
+    let bench = Bench::start().await;
+    bench.put("a", Verdict::Behind, NOW, 3).await;
+    let redelivery = bench.take("w1").await;
+    bench.partition.set_suspended(&id("a"), 1, true).await.unwrap();
+    let bury = async || bench.store.bury_older(&id("a"), NOW).await.unwrap();
+    assert_eq!(bury().await, None);
+    assert_eq!(bench.sound(&["a"]).await.parked(), 3);
+    bench.partition.finish(&redelivery).await.unwrap();
+    assert_eq!(bury().await, Some(3));
+    assert_eq!(bench.sound(&["a"]).await.total("dead_lettered"), 3);
+}

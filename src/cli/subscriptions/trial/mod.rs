@@ -185,7 +185,7 @@ async fn send<W: Write>(
     let bytes = event.body.len();
     let began = Instant::now();
     let envelope = Envelope::new(to);
-    let Reply { answer, excerpt } = sender.exchange(to, envelope.as_ref(), &event, KEPT).await;
+    let Reply { answer, excerpt, .. } = sender.exchange(to, envelope.as_ref(), &event, KEPT).await;
     let took = began.elapsed();
     if let Answer::None { failure, detail } = &answer {
         return Ok(Err(unanswered(to, *failure, detail, certificate)));
