@@ -62,6 +62,7 @@ pub async fn start(settings: &config::Admin, metrics: Metrics) -> Result<Admin, 
         read_timeout: READ_TIMEOUT,
         max_connections: CONNECTIONS,
         max_per_client: 0,
+        half_close: true,
         tls: None,
     };
     let server = Server::start(options, router(desk, Arc::clone(&board))).await?;

@@ -22,14 +22,13 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use super::answer;
-use super::body::Bodies;
 use super::limits::Limits;
 use super::memory_guard::MemoryGuard;
 use super::refusal::Refusal;
 use super::tokens::Tokens;
 use crate::config;
 use crate::domain::event::Message;
-use crate::listener::Peer;
+use crate::listener::{Bodies, Peer};
 use crate::store::frame::Frame;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics;
@@ -49,6 +48,7 @@ pub(super) struct Intake {
     store: Arc<Store>,
     guard: Arc<MemoryGuard>,
     bodies: Bodies,
+    max_body: u64,
     limits: Limits,
     tokens: Option<Tokens>,
     wait: Duration,
@@ -73,11 +73,13 @@ async fn take(
     let source = match intake.admit(source, &request) {
         Ok(source) => source,
         Err(refusal) => {
-            intake.bodies.discard(request).await;
+            let (head, body) = request.into_parts();
+            intake.bodies.discard(&head.headers, body).await;
             return Err(refusal);
         }
     };
-    let body = intake.bodies.read(request).await?;
+    let (head, body) = request.into_parts();
+    let body = intake.bodies.read(&head.headers, body, intake.max_body).await?;
     Message::parse(body.bytes.clone())?;
     if !intake.guard.admits() {
         return Err(Refusal::Memory);
@@ -107,7 +109,8 @@ impl Intake {
             tokens,
             store,
             guard,
-            bodies: Bodies::new(settings),
+            bodies: Bodies::new(settings.max_waiting_bytes.0, settings.read_timeout.0),
+            max_body: settings.max_body.0,
             wait: settings.wait.0,
             waiting: Semaphore::new(settings.max_waiting.min(Semaphore::MAX_PERMITS)),
             failing: AtomicBool::new(false),

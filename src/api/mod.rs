@@ -5,7 +5,6 @@
 
 pub mod admin;
 mod answer;
-mod body;
 mod health;
 mod intake;
 mod limits;
@@ -104,6 +103,8 @@ async fn take_in(config: &Config, store: &Arc<Store>, watching: &CancellationTok
         read_timeout: config.intake.read_timeout.0,
         max_connections: config.intake.max_connections,
         max_per_client: config.intake.max_connections_per_client,
+        // Some controllers close their side once the request is sent, and still want the answer.
+        half_close: true,
         tls,
     };
     let server = Server::start(options, intake::router(intake)).await?;

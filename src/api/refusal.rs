@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::answer;
 use crate::domain::event::EventError;
+use crate::listener::BodyError;
 use crate::telemetry::labels::IntakeRefusal;
 use crate::telemetry::metrics;
 
@@ -85,6 +86,17 @@ impl Refusal {
             Self::Memory => IntakeRefusal::Memory,
             Self::Overloaded => IntakeRefusal::Overloaded,
             Self::Redis => IntakeRefusal::Redis,
+        }
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge { limit } => Self::TooLarge { limit },
+            BodyError::Slow => Self::Slow,
+            BodyError::Broken => Self::Broken,
+            BodyError::Full => Self::Overloaded,
         }
     }
 }

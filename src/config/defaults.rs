@@ -82,6 +82,8 @@ impl Default for Redfish {
             lockout_threshold: 5,
             lockout_duration: Period::from_secs(60),
             lockout_reset: Period::from_secs(60),
+            max_connections_per_client: 256,
+            max_subscriptions: 10_000,
         }
     }
 }

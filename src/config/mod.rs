@@ -219,6 +219,10 @@ pub struct Redfish {
     pub lockout_duration: Period,
     /// Wrong passwords are forgotten when none came for so long, in whole seconds.
     pub lockout_reset: Period,
+    /// Connections at once from one address, closed beyond that; 0 sets no limit.
+    pub max_connections_per_client: usize,
+    /// Subscriptions at once, event streams among them; a further one is refused over Redfish.
+    pub max_subscriptions: usize,
 }
 
 /// Sending to subscribers.

@@ -181,6 +181,14 @@ const RULES: &[Rule] = &[
         "a duration in whole seconds such as 30s or 5m, from 1s to 1d",
         |c| seconds(c.redfish.lockout_reset, 1, 86_400),
     ),
+    (
+        "redfish.max_connections_per_client",
+        "a whole number up to 1000000; 0 sets no limit",
+        |c| c.redfish.max_connections_per_client <= 1_000_000,
+    ),
+    ("redfish.max_subscriptions", COUNT, |c| {
+        count(c.redfish.max_subscriptions)
+    }),
     ("delivery.direct_wait", ANY_TIME, |c| any_time(c.delivery.direct_wait)),
     ("delivery.connect_timeout", SOME_TIME, |c| {
         some_time(c.delivery.connect_timeout)

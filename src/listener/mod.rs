@@ -2,6 +2,7 @@
 //!
 //! `api` and `redfish` use it; it knows nothing of what they answer.
 
+mod bodies;
 mod clients;
 mod patient;
 mod peer;
@@ -10,6 +11,7 @@ pub mod tls;
 
 use std::net::SocketAddr;
 
+pub use self::bodies::{Bodies, BodyError, Held};
 pub use self::peer::Peer;
 pub use self::server::{Options, Server};
 

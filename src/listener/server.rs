@@ -52,6 +52,8 @@ pub struct Options {
     pub max_connections: usize,
     /// Connections at once from one address; further ones are closed. 0 sets no limit.
     pub max_per_client: usize,
+    /// Answers a client that has closed its side; else such a one counts as gone, and what it gets ends.
+    pub half_close: bool,
     /// Speaks TLS with this, plain HTTP without.
     pub tls: Option<TlsAcceptor>,
 }
@@ -72,6 +74,7 @@ struct Door {
     read_timeout: Duration,
     room: Arc<Semaphore>,
     clients: Clients,
+    half_close: bool,
     tls: Option<TlsAcceptor>,
     /// Accept nothing more; finish what is being answered.
     closing: CancellationToken,
@@ -101,6 +104,7 @@ impl Server {
             read_timeout: options.read_timeout,
             room: Arc::new(Semaphore::new(options.max_connections.min(affordable()))),
             clients: Clients::new(options.max_per_client),
+            half_close: options.half_close,
             tls: options.tls,
             closing: cutting.child_token(),
             cutting: cutting.clone(),
@@ -221,9 +225,7 @@ impl Door {
             .timer(TokioTimer::new())
             .header_read_timeout(self.read_timeout)
             .max_buf_size(BUFFER)
-            // Some controllers close their side once the request is sent, and still want the answer. Over TLS, where
-            // event streams are, it means that the client is gone.
-            .half_close(self.tls.is_none())
+            .half_close(self.half_close)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let mut closing = pin!(self.closing.cancelled());

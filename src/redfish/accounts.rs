@@ -192,7 +192,7 @@ async fn wish(call: &Call) -> Result<Wish, Failure> {
 }
 
 async fn remove(call: Call) -> Outcome {
-    let name = call.parameter(0);
+    let name = named(&call)?;
     let locked = call.service.store.is_locked(name).await?;
     let removed = call.service.store.change_account(name, |accounts| {
         let known = accounts.get(name).ok_or_else(|| Failure::missing(&call.uri))?;
@@ -206,11 +206,21 @@ async fn remove(call: Call) -> Outcome {
     Ok(Answer::Done)
 }
 
+/// The name in the path, where an account can be called so.
+fn named(call: &Call) -> Result<&str, Failure> {
+    let name = call.parameter(0);
+    let known = account::is_name(name).then_some(name);
+    known.ok_or_else(|| Failure::missing(&call.uri))
+}
+
 /// The account in the path, where it is the client's own or the client manages accounts.
 fn own(call: &Call) -> Result<&str, Failure> {
     let (who, name) = (call.who()?, call.parameter(0));
     let may = who.may(Privilege::ConfigureUsers) || who.account == name;
-    may.then_some(name).ok_or_else(Failure::forbidden)
+    if !may {
+        return Err(Failure::forbidden());
+    }
+    named(call)
 }
 
 /// Refuses a change after which nobody could manage accounts any more.

@@ -6,6 +6,7 @@ use super::auth::Passwords;
 use super::eventing::Eventing;
 use super::frame::Table;
 use crate::config;
+use crate::listener::Bodies;
 use crate::store::Store;
 use crate::store::accounts::Lockout;
 
@@ -20,6 +21,8 @@ pub struct Service {
     pub uuid: String,
     /// What the EventService knows of this process.
     pub eventing: Eventing,
+    /// The bodies of the requests that are being answered.
+    pub(super) bodies: Bodies,
     pub(super) passwords: Passwords,
     pub(super) table: Table,
 }

@@ -17,13 +17,17 @@ use super::service::Service;
 use super::table;
 use crate::config::Config;
 use crate::domain::account::{Account, Role};
-use crate::listener::{ListenError, Options, Server};
+use crate::listener::{Bodies, ListenError, Options, Server};
 use crate::store::{Store, StoreError};
 
 /// Connections at once; further ones wait in the listener's queue.
 const CONNECTIONS: usize = 1024;
 /// How long a client may take for the head of a request, be idle, or not read.
 const READ_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long a client may take to send its body.
+const BODY_TIME: std::time::Duration = std::time::Duration::from_secs(10);
+/// Bytes of bodies at once. More than those who have not logged in can fill on all connections.
+const BODIES: u64 = 32 << 20;
 /// Letters and digits of a generated password.
 const PASSWORD_LENGTH: usize = 20;
 
@@ -85,6 +89,7 @@ pub async fn start(config: &Config, store: Arc<Store>) -> Result<Redfish, Redfis
         uuid: store.setting_or_make("uuid", new_uuid).await?,
         settings: settings.clone(),
         eventing: Eventing::new(config),
+        bodies: Bodies::new(BODIES, BODY_TIME),
         passwords: Passwords::new(),
         table: table(),
         store,
@@ -95,7 +100,9 @@ pub async fn start(config: &Config, store: Arc<Store>) -> Result<Redfish, Redfis
         listen: settings.listen,
         read_timeout: READ_TIMEOUT,
         max_connections: CONNECTIONS,
-        max_per_client: 0,
+        max_per_client: settings.max_connections_per_client,
+        // An event stream ends when its client closes its side.
+        half_close: false,
         tls: Some(tls),
     };
     let router = Router::new().fallback(dispatch).with_state(Arc::clone(&service));

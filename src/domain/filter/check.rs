@@ -7,9 +7,18 @@ use super::Filter;
 /// The longest URI that is accepted, in bytes.
 const MAX_URI: usize = 2048;
 
+/// The most values that one property may have.
+const MOST_VALUES: usize = 1024;
+
 /// A filter that would never do what it says. Properties are named as in EventDestination.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
+    /// More values than are compared with every event.
+    #[error("{property} has more than {MOST_VALUES} values; leave some out or make several subscriptions")]
+    TooMany {
+        /// The property.
+        property: &'static str,
+    },
     /// A value without content.
     #[error("{property} has an empty value; leave it out")]
     Blank {
@@ -52,7 +61,8 @@ impl FilterError {
     #[must_use]
     pub fn property(&self) -> &'static str {
         match self {
-            Self::Blank { property }
+            Self::TooMany { property }
+            | Self::Blank { property }
             | Self::NotAUri { property, .. }
             | Self::Contradiction { property, .. }
             | Self::NotForReports { property } => property,
@@ -67,6 +77,7 @@ impl Filter {
     /// # Errors
     /// The first [`FilterError`] found.
     pub fn validate(&self) -> Result<(), FilterError> {
+        self.check_counts()?;
         self.check_values()?;
         self.check_format()?;
         self.check_excluded()
@@ -82,6 +93,19 @@ impl Filter {
             ("ResourceTypes", &self.resource_types),
             ("OriginResources", &self.origin_resources),
         ]
+    }
+
+    fn check_counts(&self) -> Result<(), FilterError> {
+        let texts = self.event_texts().map(|(property, values)| (property, values.len()));
+        let others = [
+            ("EventTypes", self.event_types.len()),
+            ("Severities", self.severities.len()),
+            ("MetricReportDefinitions", self.metric_report_definitions.len()),
+        ];
+        match texts.into_iter().chain(others).find(|(_, count)| *count > MOST_VALUES) {
+            Some((property, _)) => Err(FilterError::TooMany { property }),
+            None => Ok(()),
+        }
     }
 
     fn check_values(&self) -> Result<(), FilterError> {

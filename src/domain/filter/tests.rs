@@ -121,6 +121,8 @@ fn the_format_selects_between_events_and_reports() {
 
 #[rstest]
 #[case(json!({"message_ids": [" "]}), "MessageIds has an empty value")]
+#[case(json!({"message_ids": vec!["Base.Success"; 1025]}), "MessageIds has more than 1024 values")]
+#[case(json!({"severities": vec!["OK"; 1025]}), "Severities has more than 1024 values")]
 #[case(json!({"origin_resources": ["Systems/1"]}), "OriginResources has \"Systems/1\"")]
 #[case(json!({"metric_report_definitions": ["/redfish/v1/D"]}), "EventFormatType is Event")]
 #[case(json!({"event_format_type": "MetricReport", "severities": ["OK"]}), "Severities filters events")]
@@ -137,6 +139,7 @@ fn what_cannot_be_right_is_refused(#[case] wants: serde_json::Value, #[case] rea
 fn what_can_be_right_is_accepted() {
     for wants in [
         json!({}),
+        json!({"message_ids": vec!["Base.Success"; 1024]}),
         json!({"registry_prefixes": ["Base"], "exclude_message_ids": ["Base.Success"]}),
         json!({"event_format_type": "MetricReport", "event_types": ["MetricReport"], "metric_report_definitions": ["/x"]}),
         json!({"event_types": ["MetricReport", "Alert"], "metric_report_definitions": ["/x"]}),

@@ -14,7 +14,7 @@ pub(super) use self::passwords::Passwords;
 pub(super) use self::tokens::{Token, random_hex, random_password};
 use super::Service;
 use super::frame::{Failure, message};
-use crate::domain::account::{Account, Privilege, Role};
+use crate::domain::account::{self, Account, Privilege, Role};
 
 /// Who asks.
 #[derive(Debug, Clone)]
@@ -92,6 +92,10 @@ pub(super) async fn by_password(
     peer: SocketAddr,
 ) -> Result<Account, Failure> {
     let refused = || Failure::unauthorized(message::access_unauthorized());
+    // What no account can be called is not looked for: Redis keeps more than accounts in that place.
+    if !account::is_name(name) {
+        return Err(refused());
+    }
     let login = service.store.login(name).await?;
     if let Some(account) = &login.account
         && login.locked.is_none()

@@ -1,5 +1,6 @@
 //! The subscriptions: the collection and its members. They are those of the command line, by the same calls.
 
+use axum::http::StatusCode;
 use serde_json::Value;
 use tracing::info;
 
@@ -7,8 +8,9 @@ use super::destination::{COLLECTION, RESTLESS, Showing, create, patch, show};
 use super::refused;
 use crate::domain::account::Privilege;
 use crate::domain::ids::SubscriptionId;
+use crate::domain::retention::Overflow;
 use crate::domain::subscription::Subscription;
-use crate::redfish::frame::{Answer, Call, Failure, Needs, Outcome, Resource, Route};
+use crate::redfish::frame::{Answer, Call, Failure, Needs, Outcome, Resource, Route, message};
 use crate::store::StoreError;
 use crate::store::census::Census;
 use crate::store::registry::new_id;
@@ -53,6 +55,8 @@ async fn add(call: Call) -> Outcome {
     let now = jiff::Timestamp::now().to_string();
     let mut wish = create(&call.body, new_id(), now, &call.service.eventing.guard).map_err(refused)?;
     wish.owner = Some(call.who()?.account.clone());
+    may_overflow(&call, Overflow::default(), &wish)?;
+    room(&call).await?;
     let added = loop {
         match call.service.store.add_subscription(wish.clone()).await {
             Err(StoreError::Taken(_)) => wish.id = new_id(),
@@ -77,7 +81,9 @@ async fn change(call: Call) -> Outcome {
         .store
         .try_update_subscription(&before.id, |subscription| {
             call.check(&resource(subscription, &census, now_ms))?;
-            patch(&call.body, subscription, &call.service.eventing.guard).map_err(refused)
+            let before = subscription.limits.overflow;
+            patch(&call.body, subscription, &call.service.eventing.guard).map_err(refused)?;
+            may_overflow(&call, before, subscription)
         })
         .await?;
     Ok(Answer::Resource(resource(&changed, &census, now_ms)))
@@ -91,6 +97,27 @@ async fn remove(call: Call) -> Outcome {
     }
     info!(subscription = %subscription.id, account = call.who()?.account, "unsubscribed over Redfish");
     Ok(Answer::Done)
+}
+
+/// Refuses one more subscription where there are as many as may be. Requests at the same moment may each find the
+/// last place free: the limit keeps Redis and the workers from being filled, it is no quota.
+async fn room(call: &Call) -> Result<(), Failure> {
+    let registry = call.service.store.registry().await?;
+    let known = registry.subscriptions.len() + registry.unreadable.len();
+    if known < call.service.settings.max_subscriptions {
+        return Ok(());
+    }
+    let message = message::subscription_limit();
+    Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, message))
+}
+
+/// Only who manages the service may have what overflows written to its files.
+fn may_overflow(call: &Call, before: Overflow, wish: &Subscription) -> Result<(), Failure> {
+    let wants_a_file = wish.limits.overflow == Overflow::File && before != Overflow::File;
+    if wants_a_file && !call.who()?.may(Privilege::ConfigureManager) {
+        return Err(Failure::forbidden());
+    }
+    Ok(())
 }
 
 /// The subscription that the path names.

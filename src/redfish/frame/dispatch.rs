@@ -5,14 +5,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
@@ -22,14 +20,14 @@ use super::failure::Failure;
 use super::message;
 use super::query::Query;
 use super::route::{Needs, Operation, Route};
-use crate::listener::Peer;
+use crate::listener::{BodyError, Held, Peer};
 use crate::redfish::auth::{self, Identity};
 use crate::redfish::{Service, accounts, sessions};
 
-/// The largest body, in bytes.
-const MAX_BODY: usize = 1 << 20;
-/// How long a client may take to send its body.
-const BODY_TIME: Duration = Duration::from_secs(10);
+/// The largest body of who has logged in, in bytes.
+const MAX_BODY: u64 = 1 << 20;
+/// The largest body of who need not, in bytes.
+const MAX_BODY_OF_NOBODY: u64 = 16 << 10;
 
 /// Answers a request.
 pub(in crate::redfish) async fn dispatch(State(service): State<Arc<Service>>, request: Request) -> Response {
@@ -81,6 +79,7 @@ async fn answer(
     let (head, body) = request.into_parts();
     let operation = route.operation(&head.method);
     let mut identity = admit(service, route, operation, &head, &path).await?;
+    let max_body = identity.as_ref().map_or(MAX_BODY_OF_NOBODY, |_| MAX_BODY);
     let operation = operation.ok_or_else(|| wrong_method(&head.method))?;
     if let Some(version) = head.headers.get("odata-version")
         && version != "4.0"
@@ -102,17 +101,20 @@ async fn answer(
         identity = auth::identify(service, &head.headers, peer(&head)).await.ok();
     }
     let takes_body = matches!(head.method, Method::POST | Method::PATCH | Method::PUT);
+    // Its bytes count until the request is answered.
+    let held = match takes_body {
+        true => Some(read_body(service, &head.headers, body, max_body).await?),
+        false => None,
+    };
     let call = Call {
         service: Arc::clone(service),
         uri: path,
         parameters,
         identity: identity.clone(),
         peer: peer(&head),
-        body: if takes_body {
-            object(&head.headers, body).await?
-        } else {
-            Map::new()
-        },
+        body: held
+            .as_ref()
+            .map_or_else(|| Ok(Map::new()), |held| object(&held.bytes))?,
         headers: head.headers.clone(),
         query,
     };
@@ -218,34 +220,30 @@ fn decoded(path: &str) -> String {
     path.strip_suffix('/').unwrap_or(&path).to_owned()
 }
 
-/// The body as a JSON object; nothing at all counts as an empty one.
-async fn object(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, Failure> {
+/// Reads a body that says it is JSON, or says nothing.
+async fn read_body<'a>(service: &'a Service, headers: &HeaderMap, body: Body, limit: u64) -> Result<Held<'a>, Failure> {
     let kind = headers
         .get(header::CONTENT_TYPE)
         .map(|kind| kind.to_str().unwrap_or_default());
     if kind.is_some_and(|kind| !is_json(kind)) {
-        let failure = Failure::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            message::header_invalid("Content-Type"),
-        );
-        return Err(failure);
+        let message = message::header_invalid("Content-Type");
+        return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
-    let collected = tokio::time::timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await;
-    let bytes = match collected {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Err(Failure::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                message::payload_too_large(),
-            ));
-        }
-        Ok(Err(_)) => return Err(Failure::bad(message::malformed_json())),
-        Err(_) => return Err(Failure::new(StatusCode::REQUEST_TIMEOUT, message::malformed_json())),
-    };
+    let read = service.bodies.read(headers, body, limit).await;
+    read.map_err(|error| match error {
+        BodyError::TooLarge { .. } => Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message::payload_too_large()),
+        BodyError::Slow => Failure::new(StatusCode::REQUEST_TIMEOUT, message::malformed_json()),
+        BodyError::Broken => Failure::bad(message::malformed_json()),
+        BodyError::Full => Failure::unavailable(),
+    })
+}
+
+/// The body as a JSON object; nothing at all counts as an empty one.
+fn object(bytes: &[u8]) -> Result<Map<String, Value>, Failure> {
     if bytes.is_empty() {
         return Ok(Map::new());
     }
-    match serde_json::from_slice(&bytes) {
+    match serde_json::from_slice(bytes) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(Failure::bad(message::unrecognized_body())),
         Err(_) => Err(Failure::bad(message::malformed_json())),

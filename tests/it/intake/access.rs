@@ -1,6 +1,10 @@
 //! Who may send: tokens by source, certificates of clients, both, and files that can't be used.
 
 use reqwest::{Certificate, Identity};
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::support::certificates::Authority;
@@ -193,4 +197,43 @@ async fn a_file_that_can_not_be_used_stops_the_start_and_is_named() {
         assert!(error.contains("/wrong") && error.contains(word), "{error}");
         assert!(!error.contains("c4n4ry"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn who_closes_its_side_after_the_request_gets_the_answer() {
+    let redis = TestRedis::start();
+    let mut tls = Tls::new();
+    tls.config.intake.client_ca = None;
+    let api = serve(&tls.config, &redis).await;
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(tls.server.pem().as_bytes()).unwrap())
+        .unwrap();
+    let config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let length_of = EVENT.len();
+    let request = format!("POST /events/a HTTP/1.1\r\nHost: x\r\nContent-Length: {length_of}\r\n\r\n{EVENT}");
+    for n in 0..20 {
+        let socket = TcpStream::connect(intake(&api)).await.unwrap();
+        let name = ServerName::try_from("intake.test").unwrap();
+        let mut stream = connector.connect(name, socket).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        if n % 2 == 0 {
+            // With a close_notify.
+            stream.shutdown().await.unwrap();
+        } else {
+            // Without.
+            stream.get_mut().0.shutdown().await.unwrap();
+        }
+        let mut answer = [0; 15];
+        let read = tokio::time::timeout(SOON, stream.read_exact(&mut answer))
+            .await
+            .unwrap();
+        assert!(read.is_ok(), "connection {n}: {read:?}");
+        assert_eq!(answer, *b"HTTP/1.1 200 OK");
+    }
+    assert_eq!(length(&redis), 20);
 }

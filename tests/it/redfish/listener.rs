@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::{Pod, config_of, settings, store};
-use crate::support::{TestRedis, certificates};
+use crate::support::{TestRedis, certificates, wait_until};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -85,4 +85,24 @@ async fn who_speaks_no_tls_or_nothing_bothers_nobody() {
         let ended = tokio::time::timeout(SOON, socket.read(&mut nothing)).await;
         assert!(matches!(ended, Ok(Ok(0) | Err(_))), "{ended:?}");
     }
+}
+
+#[tokio::test]
+async fn one_client_can_not_have_all_connections() {
+    let redis = TestRedis::start();
+    let mut few = settings();
+    few.max_connections_per_client = 2;
+    let pod = Pod::with(&redis, &few).await;
+    let held = [
+        TcpStream::connect(pod.service.addr()).await.unwrap(),
+        TcpStream::connect(pod.service.addr()).await.unwrap(),
+    ];
+    let mut third = TcpStream::connect(pod.service.addr()).await.unwrap();
+    let closed = tokio::time::timeout(SOON, third.read(&mut [0; 1])).await;
+    assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
+    drop(held);
+    wait_until("its places are free again", SOON, async || {
+        pod.request(Method::GET, "/redfish").send().await.is_ok()
+    })
+    .await;
 }

@@ -1,5 +1,6 @@
 //! Wrong passwords lock an account for a while, on every pod; nobody else is bothered.
 
+use reqwest::Method;
 use serde_json::json;
 
 use super::{ADMIN, PASSWORD, Pod, account, given, messages, settings};
@@ -95,6 +96,14 @@ async fn names_that_are_no_accounts_leave_nothing_behind() {
         );
     }
     assert_eq!(redis.cli(&["EXISTS", LOCKOUT]).trim(), "0");
+    // A field beside the accounts, and what else no account can be called.
+    for name in [":version", "", "a b", "\u{0}"] {
+        assert_eq!(pod.login(name, "wrong password").await.status(), 401, "{name:?}");
+    }
+    for method in [Method::GET, Method::PATCH, Method::DELETE] {
+        let request = pod.admin(method.clone(), &account(":version")).body("{}");
+        assert_eq!(request.send().await.unwrap().status(), 404, "{method}");
+    }
 }
 
 #[tokio::test]

@@ -101,6 +101,24 @@ async fn the_command_line_and_redfish_know_the_same_subscriptions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn there_are_no_more_subscriptions_than_may_be() {
+    let site = Site::start(1, &[("HOLDFAST_REDFISH__MAX_SUBSCRIPTIONS", "2")]).await;
+    let wish = json!({ "Destination": "http://10.1.1.1/", "Protocol": "Redfish" });
+    site.holdfast(&["subscriptions", "add", "http://10.1.1.1/events"]);
+    let made = site.post(0, SUBSCRIPTIONS, wish.clone()).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let refused = site.post(0, SUBSCRIPTIONS, wish.clone()).await;
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.refusals()[0].0, "EventSubscriptionLimitExceeded");
+    assert_eq!(site.delete(0, &made.header("location")).await.status, 204);
+    assert_eq!(
+        site.post(0, SUBSCRIPTIONS, wish).await.status,
+        201,
+        "there is room again"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn everybody_changes_their_own_and_only_administrators_all() {
     let site = Site::start(1, &[]).await;
     for (name, role) in [("ann", "Operator"), ("bob", "Operator"), ("eve", "ReadOnly")] {
@@ -114,6 +132,14 @@ async fn everybody_changes_their_own_and_only_administrators_all() {
     };
     let wish = json!({ "Destination": "http://10.1.1.1/", "Protocol": "Redfish" });
     assert_eq!(by("eve", Method::POST, SUBSCRIPTIONS, wish.clone()).await.status, 403);
+    let file = json!({ "Oem": { "Holdfast": { "MaxParked": 1, "Overflow": "File" } } });
+    let mut to_file = wish.clone();
+    to_file["Oem"] = file["Oem"].clone();
+    assert_eq!(
+        by("ann", Method::POST, SUBSCRIPTIONS, to_file).await.status,
+        403,
+        "files"
+    );
     let made = by("ann", Method::POST, SUBSCRIPTIONS, wish).await;
     assert_eq!(made.status, 201, "{}", made.body);
     let uri = made.header("location");
@@ -134,12 +160,13 @@ async fn everybody_changes_their_own_and_only_administrators_all() {
             .status,
         200
     );
-    assert_eq!(
-        site.patch(0, &uri, json!({ "Context": "the administrator's" }))
-            .await
-            .status,
-        200
-    );
+    assert_eq!(by("ann", Method::PATCH, &uri, file.clone()).await.status, 403, "files");
+    let mut by_administrator = file;
+    by_administrator["Context"] = json!("the administrator's");
+    assert_eq!(site.patch(0, &uri, by_administrator).await.status, 200);
+    let still = by("ann", Method::PATCH, &uri, json!({ "Context": "mine" })).await;
+    assert_eq!(still.status, 200, "what the administrator has set stays");
+    assert_eq!(still.body["Oem"]["Holdfast"]["Overflow"], "File");
     assert_eq!(by("ann", Method::DELETE, &uri, json!({})).await.status, 204);
 }
 
