@@ -14,8 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::domain::ids::{StreamId, SubscriptionId};
-use crate::domain::subscription::Subscription;
-use crate::store::registry::new_id;
+use crate::store::registry::{Registry, new_id};
 use crate::store::{Store, StoreError};
 
 /// Streams that one pod serves at once.
@@ -40,9 +39,18 @@ pub(in crate::redfish::eventing) struct Hub {
 
 #[derive(Debug, Default)]
 struct Streams {
-    /// Those that are entered among the subscriptions, with the version since when, and what ends them.
-    open: HashMap<SubscriptionId, (u64, CancellationToken)>,
+    /// Those that are entered among the subscriptions, or about to be.
+    open: HashMap<SubscriptionId, Open>,
     looking: bool,
+}
+
+/// What the pod knows of one stream.
+#[derive(Debug)]
+struct Open {
+    /// The registry's version since when it is entered; `None` before.
+    entered: Option<u64>,
+    /// Ends it.
+    ended: CancellationToken,
 }
 
 /// One stream's place among those of the pod, until it is dropped.
@@ -91,22 +99,22 @@ impl Hub {
         Arc::clone(&self.room).try_acquire_owned().ok()
     }
 
-    /// Takes in a stream that has been entered among the subscriptions.
-    pub(super) fn seat(
-        self: &Arc<Self>,
-        stream: &Subscription,
-        room: OwnedSemaphorePermit,
-        store: &Arc<Store>,
-    ) -> Seat {
+    /// Takes in a stream that is about to be entered among the subscriptions: one that is entered there under this
+    /// pod's name and has no seat is served by nobody.
+    pub(super) fn seat(self: &Arc<Self>, id: &SubscriptionId, room: OwnedSemaphorePermit, store: &Arc<Store>) -> Seat {
         let mut streams = self.lock();
         let ended = self.closing.child_token();
-        streams.open.insert(stream.id.clone(), (stream.version, ended.clone()));
+        let open = Open {
+            entered: None,
+            ended: ended.clone(),
+        };
+        streams.open.insert(id.clone(), open);
         if !std::mem::replace(&mut streams.looking, true) {
             tokio::spawn(Arc::clone(self).look(Arc::clone(store)));
         }
         Seat {
             hub: Arc::clone(self),
-            id: stream.id.clone(),
+            id: id.clone(),
             _room: room,
             news: self.news.subscribe(),
             ended,
@@ -183,14 +191,31 @@ impl Hub {
         }
         let registry = store.registry().await?;
         // One that was entered after the registry was read is newer than its version, and looked at next time.
-        for (id, (entered, ended)) in &self.lock().open {
-            let deleted = registry.get(id).is_none() && *entered <= registry.version;
+        for (id, open) in &self.lock().open {
+            let was_entered = open.entered.is_some_and(|version| version <= registry.version);
+            let deleted = was_entered && registry.get(id).is_none();
             if !registry.settings.enabled || deleted {
-                ended.cancel();
+                open.ended.cancel();
             }
+        }
+        for id in self.unserved(&registry) {
+            warn!(subscription = %id, "removed: an event stream that this pod does not serve");
+            store.close_stream(&id, self.linger).await?;
         }
         look.version = Some(version);
         self.sweep(store).await
+    }
+
+    /// The streams that are entered under this pod's name and have no seat here.
+    fn unserved(&self, registry: &Registry) -> Vec<SubscriptionId> {
+        let streams = self.lock();
+        let own = registry
+            .subscriptions
+            .iter()
+            .filter(|of| of.stream.as_deref() == Some(self.name.as_str()));
+        own.filter(|of| !streams.open.contains_key(&of.id))
+            .map(|of| of.id.clone())
+            .collect()
     }
 
     fn wake(&self) {
@@ -199,6 +224,15 @@ impl Hub {
 
     fn lock(&self) -> MutexGuard<'_, Streams> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    /// The stream has been entered, at that version of the registry.
+    pub(super) fn entered(&self, version: u64) {
+        if let Some(open) = self.hub.lock().open.get_mut(&self.id) {
+            open.entered = Some(version);
+        }
     }
 }
 

@@ -257,3 +257,29 @@ async fn streams_end_with_their_pod_however_it_ends() {
     members(&site, 2, 0).await;
     assert_eq!(site.get(2, SUBSCRIPTIONS).await.body["Members@odata.count"], 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_their_pod_does_not_serve_are_taken_out() {
+    let site = Site::start(1, &[]).await;
+    let mut stream = Stream::open(site.request(0, Method::GET, STREAM)).await;
+    stream.begun().await;
+    let store = &site.deployment.store;
+    let served = store.registry().await.unwrap().subscriptions[0].as_ref().clone();
+    // As one is left of a client that went away while its stream was entered.
+    let left = holdfast::domain::subscription::Subscription {
+        id: holdfast::store::registry::new_id(),
+        ..served.clone()
+    };
+    store.add_subscription(left).await.unwrap();
+    for millis in 0..40 {
+        let request = site.request(0, Method::GET, STREAM);
+        let _ = request.timeout(Duration::from_millis(millis)).send().await;
+    }
+    wait_until("only the one that is read is left", SOON, async || {
+        store.registry().await.unwrap().subscriptions.len() == 1
+    })
+    .await;
+    assert_eq!(store.registry().await.unwrap().subscriptions[0].id, served.id);
+    write(&site, 0..1).await;
+    stream.has(1).await;
+}
