@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 pub(super) use self::hub::Hub;
-use self::hub::Seat;
+use self::hub::{Owner, Seat};
 use self::place::Place;
 use self::reader::Reader;
 use super::SERVICE;
@@ -51,17 +51,24 @@ async fn open(call: Call) -> Outcome {
         let disabled = messages::service_disabled(SERVICE);
         return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, disabled));
     }
-    let Some(room) = hub.room() else {
-        let full = messages::subscription_limit();
-        return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, full));
-    };
+    let account = store.login(&call.who()?.account).await?.account;
+    let account = account
+        .filter(|account| account.enabled)
+        .ok_or_else(Failure::forbidden)?;
     let mut stream = Subscription::new(new_id(), destination(&call)?, jiff::Timestamp::now().to_string());
     stream.filter = filter;
     // The specification wants a text of the service's own here.
     stream.context = Some(stream.id.to_string());
-    stream.owner = Some(call.who()?.account.clone());
+    stream.owner = Some(account.name.clone());
     stream.stream = Some(hub.name.clone());
-    let seat = hub.seat(&stream.id, room, store);
+    let owner = Owner {
+        account: account.name,
+        generation: account.generation,
+    };
+    let Some(seat) = hub.seat(&stream.id, owner, store) else {
+        let full = messages::subscription_limit();
+        return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, full));
+    };
     let entering = enter(
         Arc::clone(store),
         Arc::clone(hub),
