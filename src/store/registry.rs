@@ -278,7 +278,8 @@ impl Store {
     }
 
     /// Reads, edits and writes one field of the registry, again when somebody else wrote in between. The edit gets
-    /// the registry's version and the field, and answers what is to be stored (nothing deletes) and what it is.
+    /// the registry's version and the field, and answers what is to be stored (nothing deletes) and what it is. What
+    /// is stored already is not written.
     async fn change_field<T, E: From<StoreError>>(
         &self,
         field: &str,
@@ -290,7 +291,12 @@ impl Store {
             let (version, json): (Option<u64>, Option<String>) =
                 measured("HMGET", client.hmget(&key, vec![VERSION_FIELD, field])).await?;
             let version = version.unwrap_or(0);
+            let known = json.clone();
             let (json, changed) = edit(version, json)?;
+            // A new version makes every pod read all of it.
+            if known.as_ref() == Some(&json) {
+                return Ok(changed);
+            }
             let args: Vec<Value> = vec![version.try_into().unwrap_or(Value::Null), field.into(), json.into()];
             let written: i64 = measured(
                 "register",

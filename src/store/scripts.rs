@@ -52,4 +52,8 @@ bare!(
     SESSION_CLOSE = "lua/session_close.lua";
     /// All sessions.
     SESSION_LIST = "lua/session_list.lua";
+    /// Tells that a pod serves its event streams.
+    STREAM_BEAT = "lua/stream_beat.lua";
+    /// The newest entry behind another.
+    STREAM_NEWS = "lua/stream_news.lua";
 );

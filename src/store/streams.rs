@@ -3,6 +3,7 @@
 //! Any pod serves any stream from any position, for all is in Redis. A position is where a reader is in one
 //! partition's `recent`; what was dropped before it was read is told as a gap.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use fred::prelude::*;
 use super::error::StoreError;
 use super::events::parse_entry;
 use super::partition::{Partition, measured};
-use super::scripts::SCRIPTS;
+use super::scripts::{SCRIPTS, STREAM_BEAT, STREAM_NEWS};
 use super::{Store, keys};
 use crate::domain::ids::{Member, StreamId, SubscriptionId};
 use crate::domain::service::ServiceSettings;
@@ -65,12 +66,15 @@ impl Partition {
         Ok(now)
     }
 
-    /// The newest entry of `recent`; `None` where it is empty.
+    /// The newest entry of `recent` behind a known one; `None` where there is none.
     ///
     /// # Errors
     /// When Redis can't be reached.
-    pub async fn newest(&self) -> Result<Option<StreamId>, StoreError> {
-        Ok(self.recent_before(None, 1).await?.map(|(newest, _)| newest))
+    pub async fn newest_behind(&self, known: StreamId) -> Result<Option<StreamId>, StoreError> {
+        let (client, key) = (self.connection.client(), self.keys.recent());
+        let script = STREAM_NEWS.evalsha_with_reload(client, vec![key], vec![known.to_string()]);
+        let newest: String = measured("stream news", script).await?;
+        Ok(newest.parse().ok())
     }
 
     /// Everything remembered behind a position, from at most so many entries, oldest first, and the position
@@ -128,7 +132,9 @@ impl Store {
     /// When Redis can't be reached, or the id is taken.
     pub async fn open_stream(&self, stream: Subscription) -> Result<(Subscription, u64), StoreError> {
         let now_ms = self.clock_ms().await?;
-        let open = self.registry().await?.subscriptions.iter().any(|of| of.is_stream());
+        // While events are remembered for a closed one, nothing begins anew, and nobody's registry needs reading.
+        let open = self.settings().await?.streams.until_ms > now_ms
+            || self.registry().await?.subscriptions.iter().any(|of| of.is_stream());
         let settings = self
             .try_update_settings(|settings| {
                 if !open && settings.streams.until_ms <= now_ms {
@@ -147,10 +153,13 @@ impl Store {
     /// # Errors
     /// When Redis can't be reached. Safe to repeat.
     pub async fn close_stream(&self, id: &SubscriptionId, linger: Duration) -> Result<(), StoreError> {
+        // Whole minutes: each change of it makes every pod read the registry anew.
         let until = self
             .clock_ms()
             .await?
-            .saturating_add(u64::try_from(linger.as_millis()).unwrap_or(u64::MAX));
+            .saturating_add(u64::try_from(linger.as_millis()).unwrap_or(u64::MAX))
+            .checked_next_multiple_of(60_000)
+            .unwrap_or(u64::MAX);
         let extend = |settings: &mut ServiceSettings| {
             settings.streams.until_ms = settings.streams.until_ms.max(until);
             Ok::<_, StoreError>(())
@@ -167,15 +176,18 @@ impl Store {
         }
     }
 
-    /// Takes the streams out that nobody serves any more: their pod has been silent for `dead_after`.
-    /// Answers how many.
+    /// Takes those streams out, among the subscriptions that the caller knows, that nobody serves any more: their
+    /// pod has been silent for `dead_after`. Answers how many.
     ///
     /// # Errors
     /// When Redis can't be reached. Safe to repeat.
-    pub async fn sweep_streams(&self, dead_after: Duration, linger: Duration) -> Result<usize, StoreError> {
-        let registry = self.registry().await?;
-        let mut streams = registry.subscriptions;
-        streams.retain(|of| of.is_stream());
+    pub async fn sweep_streams(
+        &self,
+        known: &[Arc<Subscription>],
+        dead_after: Duration,
+        linger: Duration,
+    ) -> Result<usize, StoreError> {
+        let mut streams: Vec<_> = known.iter().filter(|of| of.is_stream()).collect();
         let Some(partition) = self.partitions().first().filter(|_| !streams.is_empty()) else {
             return Ok(0);
         };
@@ -204,10 +216,9 @@ impl Store {
     /// When Redis can't be reached.
     pub async fn beat_streams(&self, holder: &str) -> Result<(), StoreError> {
         let now_ms = self.clock_ms().await?;
-        let (client, key) = (self.connection.client(), self.streams_key());
-        let call = client.zadd(&key, None, None, false, false, (score(now_ms), holder));
-        measured::<i64>("ZADD", call).await?;
-        Ok(())
+        let args = vec![holder.to_owned(), now_ms.to_string()];
+        let script = STREAM_BEAT.evalsha_with_reload(self.connection.client(), vec![self.streams_key()], args);
+        measured::<()>("stream beat", script).await
     }
 
     fn streams_key(&self) -> String {

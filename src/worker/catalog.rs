@@ -15,8 +15,8 @@ use super::detour::Detour;
 use super::envelope::Envelope;
 use super::slots::SubscriberSlots;
 
-/// The worker's clock may be ahead of that of Redis by so much.
-const CLOCKS_DIFFER_MS: u64 = 60_000;
+/// Events are remembered for so much longer: a worker learns a moment late that a stream was opened again.
+const LONGER_MS: u64 = 60_000;
 
 /// All subscriptions at one version; streams are none to the worker, for nothing is sent to them.
 #[derive(Debug, Default)]
@@ -28,8 +28,8 @@ pub struct Catalog {
     /// What was set at run time for all of them.
     pub settings: ServiceSettings,
     subscribers: HashMap<SubscriptionId, Arc<Subscriber>>,
-    /// Whether any client holds a stream open.
-    streaming: bool,
+    /// What clients hold open.
+    streams: Vec<Arc<Subscription>>,
 }
 
 /// A subscription with what this pod keeps for it between deliveries.
@@ -98,21 +98,29 @@ impl Catalog {
             index: Index::new(wanted.into_iter().cloned()),
             settings: registry.settings,
             subscribers,
-            streaming: !streams.is_empty(),
+            streams: streams.into_iter().cloned().collect(),
         }
     }
 
     /// Whether any client holds a stream open.
     #[must_use]
     pub fn is_streaming(&self) -> bool {
-        self.streaming
+        !self.streams.is_empty()
+    }
+
+    /// The event streams that clients hold open.
+    #[must_use]
+    pub fn streams(&self) -> &[Arc<Subscription>] {
+        &self.streams
     }
 
     /// Whether events are remembered for streams: one is open, or was a while ago and may resume. `now_ms` is the
-    /// time since the epoch.
+    /// time since the epoch by Redis' clock; where that is not known yet, any that was open may resume.
     #[must_use]
-    pub fn remembers(&self, now_ms: u64) -> bool {
-        self.streaming || now_ms < self.settings.streams.until_ms.saturating_add(CLOCKS_DIFFER_MS)
+    pub fn remembers(&self, now_ms: Option<u64>) -> bool {
+        let until_ms = self.settings.streams.until_ms;
+        let may_resume = |now_ms| now_ms < until_ms.saturating_add(LONGER_MS);
+        self.is_streaming() || (until_ms > 0 && now_ms.is_none_or(may_resume))
     }
 
     /// A subscriber by its id.

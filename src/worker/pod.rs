@@ -48,6 +48,8 @@ pub struct Pod {
     pub unwanted: Unwanted,
     catalog: watch::Sender<Arc<Catalog>>,
     beat: watch::Sender<Instant>,
+    /// What Redis' clock said last, in ms since the epoch, and when.
+    clock: watch::Sender<Option<(u64, Instant)>>,
     retry: RetryPolicy,
 }
 
@@ -66,6 +68,7 @@ impl Pod {
             unwanted: Unwanted::default(),
             catalog: watch::Sender::new(Arc::new(Catalog::default())),
             beat: watch::Sender::new(Instant::now()),
+            clock: watch::Sender::new(None),
             retry: service_policy(&config),
             store,
             config,
@@ -84,9 +87,26 @@ impl Pod {
         self.remember();
     }
 
+    /// Reads Redis' clock where it matters: only a stream that was open has a time after which it can't resume.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn read_clock(&self) -> Result<(), StoreError> {
+        if self.catalog().settings.streams.until_ms > 0
+            && let Some(partition) = self.store.partitions().first()
+        {
+            let now_ms = partition.clock_ms().await?;
+            self.clock.send_replace(Some((now_ms, Instant::now())));
+        }
+        Ok(())
+    }
+
     /// Makes every partition remember events, or not any more, as the streams need it.
     pub fn remember(&self) {
-        let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+        let now_ms = self.clock.borrow().map(|(clock_ms, read)| {
+            let since = u64::try_from(read.elapsed().as_millis()).unwrap_or(u64::MAX);
+            clock_ms.saturating_add(since)
+        });
         let keep = self.catalog.borrow().remembers(now_ms);
         for partition in self.store.partitions() {
             partition.recording.keep_events(keep);

@@ -1,6 +1,7 @@
 //! Sends heartbeats to the subscriptions that asked for some: each by one pod, without a leader.
 //!
-//! Every pod asks Redis which are due, and Redis gives each to the first who asks. A heartbeat tells that the service
+//! Every pod asks Redis which are due, when one is, and Redis gives each to the first who asks. While the service is
+//! disabled none are sent. A heartbeat tells that the service
 //! lives at this moment, so it is neither stored nor parked, is in no ledger, and is not tried again. What is answered
 //! changes nothing: circuits follow deliveries alone. A subscriber that is behind gets none, since all that it is
 //! sent then is one probe a wait period.
@@ -10,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::catalog::Subscriber;
@@ -22,13 +24,28 @@ use crate::store::StoreError;
 
 /// How often new subscriptions are looked for.
 const LOOK: Duration = Duration::from_secs(1);
+/// Redis is asked at least so often, whatever it said when the next one is due.
+const ASK: Duration = Duration::from_secs(60);
 /// So many are sent at once.
 const AT_ONCE: usize = 64;
 
 /// Sends until the pod is to be quiet.
 pub async fn run(pod: Arc<Pod>, lanes: Vec<Arc<Lane>>) {
     let mut failing = false;
-    while !pod.quiet.is_cancelled() {
+    // At that version of the subscriptions there is nothing to do before then.
+    let mut idle: Option<(Option<u64>, Instant)> = None;
+    while pod.publishing().await {
+        let version = pod.catalog().version;
+        let left = idle
+            .filter(|(of, _)| *of == version)
+            .map(|(_, until)| until.saturating_duration_since(Instant::now()))
+            .filter(|left| !left.is_zero());
+        if let Some(left) = left {
+            tokio::select! {
+                () = tokio::time::sleep(left.min(LOOK)) => continue,
+                () = pod.quiet.cancelled() => return,
+            }
+        }
         let result = tokio::select! {
             result = step(&pod, &lanes) => result,
             () = pod.quiet.cancelled() => return,
@@ -40,11 +57,8 @@ pub async fn run(pod: Arc<Pod>, lanes: Vec<Arc<Lane>>) {
             warn!(%error, "heartbeats of subscriptions can't be sent; going on");
         }
         failing = result.is_err();
-        let pause = result.ok().flatten().map_or(LOOK, |next| next.min(LOOK));
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = pod.quiet.cancelled() => return,
-        }
+        let next = result.ok().flatten().map_or(LOOK, |next| next.min(ASK));
+        idle = Some((version, Instant::now() + next));
     }
 }
 

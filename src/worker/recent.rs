@@ -63,11 +63,17 @@ impl Trimmer {
     /// # Errors
     /// When Redis can't be reached, or somebody replaced a key by something else.
     pub async fn step(&mut self) -> Result<(), StoreError> {
+        self.pod.read_clock().await?;
         self.pod.remember();
-        if self.pod.catalog().is_streaming() {
+        let catalog = self.pod.catalog();
+        if catalog.is_streaming() {
             // A pod that died could not take its streams out.
             let linger = self.pod.config.recent.max_age.0;
-            self.pod.store.sweep_streams(self.pod.dead_after(), linger).await?;
+            let sweep = self
+                .pod
+                .store
+                .sweep_streams(catalog.streams(), self.pod.dead_after(), linger);
+            sweep.await?;
         }
         let (recent, intake) = (&self.pod.config.recent, &self.pod.config.intake);
         let partitions = self.pod.store.partitions();

@@ -35,7 +35,8 @@ async fn list(call: Call) -> Outcome {
     let mut registry = call.service.store.registry().await?;
     if registry.subscriptions.iter().any(|of| of.is_stream()) {
         // A pod that died could not take its streams out.
-        call.service.eventing.hub.sweep(&call.service.store).await?;
+        let known = &registry.subscriptions;
+        call.service.eventing.hub.sweep(&call.service.store, known).await?;
         registry = call.service.store.registry().await?;
     }
     let members = registry

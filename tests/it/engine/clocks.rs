@@ -9,7 +9,7 @@ use super::harness::{Deployment, EVENTS, SOON, accepted, event};
 use crate::support::wait_until;
 
 /// Where libfaketime is, when it is installed.
-fn libfaketime() -> Option<PathBuf> {
+pub(crate) fn libfaketime() -> Option<PathBuf> {
     let mut directories = vec![PathBuf::from("/usr/lib/faketime"), PathBuf::from("/usr/lib64/faketime")];
     directories.extend(
         std::fs::read_dir("/usr/lib")

@@ -2,7 +2,7 @@
 //! signals. One file a theme; `harness` starts and checks a deployment, `subscriber` answers as a test says.
 
 mod big;
-mod clocks;
+pub(crate) mod clocks;
 mod cluster;
 mod crashes;
 mod direct;

@@ -1,6 +1,8 @@
 //! Heartbeats of subscriptions: one a period however many pods there are, and no trace of them elsewhere.
 
 use holdfast::cli::sink::{Mode, Sink};
+use holdfast::domain::service::ServiceSettings;
+use holdfast::store::StoreError;
 use serde_json::Value;
 
 use super::harness::{Deployment, SOON};
@@ -79,4 +81,31 @@ async fn two_more(deployment: &Deployment, id: &str) {
     };
     let before = due();
     wait_until("two more were due", SOON, async || due() >= before + 400.0).await;
+}
+
+#[tokio::test]
+async fn none_are_sent_while_the_service_is_disabled() {
+    let deployment = Deployment::start(1, &[("HOLDFAST_DELIVERY__HEARTBEAT_MINUTE", MINUTE)]).await;
+    let sink = Deployment::sink(Mode::Ok).await;
+    let id = deployment
+        .subscribe(&sink.url("/a"), |to| to.heartbeat_minutes = Some(1))
+        .await;
+    wait_until("one came", SOON, async || !heartbeats(&sink).is_empty()).await;
+    let enable = async |enabled: bool| {
+        let edit = |settings: &mut ServiceSettings| {
+            settings.enabled = enabled;
+            Ok::<_, StoreError>(())
+        };
+        deployment.store.try_update_settings(edit).await.unwrap();
+    };
+    enable(false).await;
+    wait_until("nobody has asked for five minutes", SOON, async || {
+        let due = deployment.cli(&["ZSCORE", "holdfast:{0}:pulses", id.as_str()]);
+        let now = deployment.store.partitions()[0].clock_ms().await.unwrap();
+        due.trim().parse::<u64>().unwrap() + 1_000 < now
+    })
+    .await;
+    let before = heartbeats(&sink).len();
+    enable(true).await;
+    wait_until("they go on", SOON, async || heartbeats(&sink).len() > before).await;
 }

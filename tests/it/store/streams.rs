@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holdfast::domain::ids::StreamId;
 use holdfast::domain::subscription::Subscription;
+use holdfast::store::StoreError;
 use holdfast::store::events::Stream;
 use holdfast::store::recent::Bounds;
 use holdfast::store::settle::{Settlement, Verdict};
@@ -80,7 +81,8 @@ async fn who_has_read_all_that_was_dropped_has_missed_nothing() {
     };
     assert_eq!(floor().await, None);
     settle(&bench, 1).await;
-    let newest = bench.partition.newest().await.unwrap().unwrap();
+    let newest = bench.partition.newest_behind(START.entry).await.unwrap().unwrap();
+    assert_eq!(bench.partition.newest_behind(newest).await.unwrap(), None);
     bench.partition.trim(bounds).await.unwrap();
     assert_eq!(floor().await.as_deref(), Some("2000-5"), "the last that was too old");
     bench.partition.trim(bounds).await.unwrap();
@@ -110,7 +112,9 @@ async fn streams_of_a_pod_that_is_silent_are_swept() {
     let (_, since) = store.open_stream(stream("a", "lives")).await.unwrap();
     let (_, again) = store.open_stream(stream("b", "gone")).await.unwrap();
     assert_eq!(since, again, "without a break");
-    assert_eq!(store.sweep_streams(Duration::from_secs(60), linger).await.unwrap(), 1);
+    let known = store.registry().await.unwrap().subscriptions;
+    let swept = store.sweep_streams(&known, Duration::from_secs(60), linger);
+    assert_eq!(swept.await.unwrap(), 1);
     let left = store.registry().await.unwrap();
     assert_eq!(
         left.subscriptions.iter().map(|of| of.id.clone()).collect::<Vec<_>>(),
@@ -123,4 +127,34 @@ async fn streams_of_a_pod_that_is_silent_are_swept() {
     store.close_stream(&id("a"), Duration::ZERO).await.unwrap();
     let (_, resumed) = store.open_stream(stream("c", "lives")).await.unwrap();
     assert_eq!(resumed, since, "within the time for which events are remembered");
+}
+
+#[tokio::test]
+async fn a_pod_with_streams_is_heard_of_at_the_memory_limit() {
+    let bench = Bench::start().await;
+    bench.redis.config_set("maxmemory", "1");
+    bench.store.beat_streams("lives").await.unwrap();
+    let beat: f64 = bench.raw(&["ZSCORE", "holdfast:{redfish}:streams", "lives"]).await;
+    assert!(beat > 1e12, "{beat}");
+}
+
+#[tokio::test]
+async fn streams_that_come_and_go_change_no_settings() {
+    let bench = Bench::start().await;
+    let store = &bench.store;
+    let come_and_go = async |name: &str| {
+        let mut stream = Subscription::new(id(name), "redfish-sse://h:1".parse().unwrap(), String::new());
+        stream.stream = Some("pod".to_owned());
+        store.open_stream(stream).await.unwrap();
+        store.close_stream(&id(name), Duration::from_secs(900)).await.unwrap();
+        store.registry_version().await.unwrap()
+    };
+    let before = come_and_go("a").await;
+    let changes = come_and_go("b").await - before;
+    assert!(
+        changes <= 3,
+        "{changes}: entered, taken out, and once a minute the end of remembering"
+    );
+    store.try_update_settings(|_| Ok::<_, StoreError>(())).await.unwrap();
+    assert_eq!(store.registry_version().await.unwrap(), before + changes);
 }

@@ -15,13 +15,17 @@ use tracing::{info, warn};
 
 use crate::domain::ids::{StreamId, SubscriptionId};
 use crate::domain::subscription::Subscription;
-use crate::store::registry::new_id;
+use crate::store::registry::{Registry, new_id};
 use crate::store::{Store, StoreError};
 
 /// Streams that one pod serves at once.
 const MOST: usize = 64;
 /// How often it looks for new entries.
 const LOOK: Duration = Duration::from_millis(200);
+/// Before every entry.
+const NONE: StreamId = StreamId { millis: 0, sequence: 0 };
+/// Streams of one account that one pod serves at once: nobody takes the places of all others.
+const MOST_OF_ONE: usize = 8;
 
 /// The streams that this pod serves.
 #[derive(Debug)]
@@ -40,9 +44,28 @@ pub(in crate::redfish::eventing) struct Hub {
 
 #[derive(Debug, Default)]
 struct Streams {
-    /// Those that are entered among the subscriptions, with the version since when, and what ends them.
-    open: HashMap<SubscriptionId, (u64, CancellationToken)>,
+    /// Those that are entered among the subscriptions, or about to be.
+    open: HashMap<SubscriptionId, Open>,
     looking: bool,
+}
+
+/// Whose a stream is.
+#[derive(Debug, Clone)]
+pub(super) struct Owner {
+    /// The account that opened it.
+    pub(super) account: String,
+    /// The generation of the account then; the stream ends when that changes.
+    pub(super) generation: String,
+}
+
+/// What the pod knows of one stream.
+#[derive(Debug)]
+struct Open {
+    /// The registry's version since when it is entered; `None` before.
+    entered: Option<u64>,
+    owner: Owner,
+    /// Ends it.
+    ended: CancellationToken,
 }
 
 /// One stream's place among those of the pod, until it is dropped.
@@ -59,7 +82,7 @@ pub(super) struct Seat {
 
 /// What one look after another knows.
 struct Look {
-    newest: Vec<Option<StreamId>>,
+    newest: Vec<StreamId>,
     version: Option<u64>,
     refreshed: Instant,
 }
@@ -83,34 +106,39 @@ impl Hub {
         !self.linger.is_zero()
     }
 
-    /// Room for one more stream; `None` where there is none, or the pod is stopping.
-    pub(super) fn room(&self) -> Option<OwnedSemaphorePermit> {
+    fn room(&self) -> Option<OwnedSemaphorePermit> {
         if !self.is_possible() || self.closing.is_cancelled() {
             return None;
         }
         Arc::clone(&self.room).try_acquire_owned().ok()
     }
 
-    /// Takes in a stream that has been entered among the subscriptions.
-    pub(super) fn seat(
-        self: &Arc<Self>,
-        stream: &Subscription,
-        room: OwnedSemaphorePermit,
-        store: &Arc<Store>,
-    ) -> Seat {
+    /// Takes in a stream that is about to be entered among the subscriptions: one that is entered there under this
+    /// pod's name and has no seat is served by nobody. `None` where there is no room for it, or the pod is stopping.
+    pub(super) fn seat(self: &Arc<Self>, id: &SubscriptionId, owner: Owner, store: &Arc<Store>) -> Option<Seat> {
+        let room = self.room()?;
         let mut streams = self.lock();
+        let others = streams.open.values().filter(|of| of.owner.account == owner.account);
+        if others.count() >= MOST_OF_ONE {
+            return None;
+        }
         let ended = self.closing.child_token();
-        streams.open.insert(stream.id.clone(), (stream.version, ended.clone()));
+        let open = Open {
+            entered: None,
+            owner,
+            ended: ended.clone(),
+        };
+        streams.open.insert(id.clone(), open);
         if !std::mem::replace(&mut streams.looking, true) {
             tokio::spawn(Arc::clone(self).look(Arc::clone(store)));
         }
-        Seat {
+        Some(Seat {
             hub: Arc::clone(self),
-            id: stream.id.clone(),
+            id: id.clone(),
             _room: room,
             news: self.news.subscribe(),
             ended,
-        }
+        })
     }
 
     /// Ends all streams, and waits until each has taken itself out of the subscriptions.
@@ -124,12 +152,16 @@ impl Hub {
         }
     }
 
-    /// Takes streams out of the subscriptions that no living pod serves.
+    /// Takes streams out, of those subscriptions, that no living pod serves.
     ///
     /// # Errors
     /// When Redis can't be reached.
-    pub(in crate::redfish::eventing) async fn sweep(&self, store: &Store) -> Result<(), StoreError> {
-        let swept = store.sweep_streams(self.dead_after, self.linger).await?;
+    pub(in crate::redfish::eventing) async fn sweep(
+        &self,
+        store: &Store,
+        known: &[Arc<Subscription>],
+    ) -> Result<(), StoreError> {
+        let swept = store.sweep_streams(known, self.dead_after, self.linger).await?;
         if swept > 0 {
             info!(streams = swept, "removed: the pod that served them is gone");
         }
@@ -139,7 +171,7 @@ impl Hub {
     /// Looks until no stream is left.
     async fn look(self: Arc<Self>, store: Arc<Store>) {
         let mut look = Look {
-            newest: vec![None; store.partitions().len()],
+            newest: vec![NONE; store.partitions().len()],
             version: None,
             refreshed: Instant::now(),
         };
@@ -153,44 +185,87 @@ impl Hub {
                     return;
                 }
             }
-            let result = self.step(&store, &mut look).await;
-            if let Err(error) = &result
-                && !failing
-                && !error.is_disconnected()
-            {
-                warn!(%error, "event streams can't be served; they go on when Redis does");
+            match self.step(&store, &mut look).await {
+                Ok(refreshed) => failing &= !refreshed,
+                Err(error) => {
+                    if !failing && !error.is_disconnected() {
+                        warn!(%error, "event streams can't be served; they go on when Redis does");
+                    }
+                    failing = true;
+                }
             }
-            failing = result.is_err();
         }
     }
 
-    async fn step(&self, store: &Store, look: &mut Look) -> Result<(), StoreError> {
+    /// Looks once; true when everything was looked at, not only the entries.
+    async fn step(&self, store: &Store, look: &mut Look) -> Result<bool, StoreError> {
+        let refresh = look.refreshed.elapsed() >= self.refresh;
+        if refresh {
+            look.refreshed = Instant::now();
+            // Before anything else can fail: a pod that is not heard of loses its streams.
+            store.beat_streams(&self.name).await?;
+        }
         for (partition, known) in store.partitions().iter().zip(&mut look.newest) {
-            let newest = partition.newest().await?;
-            if newest != *known {
+            if let Some(newest) = partition.newest_behind(*known).await? {
                 *known = newest;
                 self.wake();
             }
         }
-        if look.refreshed.elapsed() < self.refresh {
-            return Ok(());
+        if !refresh {
+            return Ok(false);
         }
-        look.refreshed = Instant::now();
-        store.beat_streams(&self.name).await?;
+        self.end_disowned(store).await?;
         let version = store.registry_version().await?;
         if look.version == Some(version) {
-            return Ok(());
+            return Ok(true);
         }
         let registry = store.registry().await?;
         // One that was entered after the registry was read is newer than its version, and looked at next time.
-        for (id, (entered, ended)) in &self.lock().open {
-            let deleted = registry.get(id).is_none() && *entered <= registry.version;
+        for (id, open) in &self.lock().open {
+            let was_entered = open.entered.is_some_and(|version| version <= registry.version);
+            let deleted = was_entered && registry.get(id).is_none();
             if !registry.settings.enabled || deleted {
+                open.ended.cancel();
+            }
+        }
+        for id in self.unserved(&registry) {
+            warn!(subscription = %id, "removed: an event stream that this pod does not serve");
+            store.close_stream(&id, self.linger).await?;
+        }
+        look.version = Some(version);
+        self.sweep(store, &registry.subscriptions).await?;
+        Ok(true)
+    }
+
+    /// Ends the streams whose account is gone or disabled, or has another password since. The end of a session ends
+    /// none.
+    async fn end_disowned(&self, store: &Store) -> Result<(), StoreError> {
+        // Taken before the accounts are read: one that is opened meanwhile is looked at next time.
+        let seated: Vec<(Owner, CancellationToken)> = {
+            let streams = self.lock();
+            let open = streams.open.values();
+            open.map(|open| (open.owner.clone(), open.ended.clone())).collect()
+        };
+        let accounts = store.accounts().await?;
+        for (owner, ended) in seated {
+            let account = accounts.get(&owner.account);
+            if !account.is_some_and(|account| account.enabled && account.generation == owner.generation) {
                 ended.cancel();
             }
         }
-        look.version = Some(version);
-        self.sweep(store).await
+        Ok(())
+    }
+
+    /// The streams that are entered under this pod's name and have no seat here.
+    fn unserved(&self, registry: &Registry) -> Vec<SubscriptionId> {
+        let streams = self.lock();
+        let own = registry
+            .subscriptions
+            .iter()
+            .filter(|of| of.stream.as_deref() == Some(self.name.as_str()));
+        own.filter(|of| !streams.open.contains_key(&of.id))
+            .map(|of| of.id.clone())
+            .collect()
     }
 
     fn wake(&self) {
@@ -199,6 +274,15 @@ impl Hub {
 
     fn lock(&self) -> MutexGuard<'_, Streams> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    /// The stream has been entered, at that version of the registry.
+    pub(super) fn entered(&self, version: u64) {
+        if let Some(open) = self.hub.lock().open.get_mut(&self.id) {
+            open.entered = Some(version);
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 pub(super) use self::hub::Hub;
+use self::hub::{Owner, Seat};
 use self::place::Place;
 use self::reader::Reader;
 use super::SERVICE;
@@ -30,6 +31,7 @@ use crate::domain::filter::Filter;
 use crate::domain::subscription::Subscription;
 use crate::redfish::frame::{Answer, Call, Failure, Needs, Outcome, Route, message as messages};
 use crate::store::registry::new_id;
+use crate::store::{Store, StoreError};
 
 /// Where the stream is.
 pub(super) const URI: &str = "/redfish/v1/EventService/SSE";
@@ -49,32 +51,33 @@ async fn open(call: Call) -> Outcome {
         let disabled = messages::service_disabled(SERVICE);
         return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, disabled));
     }
-    let Some(room) = hub.room() else {
-        let full = messages::subscription_limit();
-        return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, full));
-    };
+    let account = store.login(&call.who()?.account).await?.account;
+    let account = account
+        .filter(|account| account.enabled)
+        .ok_or_else(Failure::forbidden)?;
     let mut stream = Subscription::new(new_id(), destination(&call)?, jiff::Timestamp::now().to_string());
     stream.filter = filter;
     // The specification wants a text of the service's own here.
     stream.context = Some(stream.id.to_string());
-    stream.owner = Some(call.who()?.account.clone());
+    stream.owner = Some(account.name.clone());
     stream.stream = Some(hub.name.clone());
-    store.beat_streams(&hub.name).await?;
-    let (stream, since_ms) = store.open_stream(stream).await?;
-    let seat = hub.seat(&stream, room, store);
-    // From here on nothing is missed: whoever sends an event after the answer finds the stream entered.
-    let asked = last_event_id(&call.headers);
-    let resumed = asked
-        .as_deref()
-        .and_then(|text| Place::read(text, store.partitions().len()));
-    let gap = asked.is_some() && resumed.as_ref().is_none_or(|place| place.is_before(since_ms));
-    let place = match resumed {
-        Some(place) => place,
-        None => Place::now(store).await?,
+    let owner = Owner {
+        account: account.name,
+        generation: account.generation,
     };
-    let (sender, receiver) = mpsc::channel(WAITING);
-    let reader = Reader::new(Arc::clone(store), seat, stream, place, sender);
-    tokio::spawn(reader.run(gap, hub.linger));
+    let Some(seat) = hub.seat(&stream.id, owner, store) else {
+        let full = messages::subscription_limit();
+        return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, full));
+    };
+    let entering = enter(
+        Arc::clone(store),
+        Arc::clone(hub),
+        seat,
+        stream,
+        last_event_id(&call.headers),
+    );
+    // Of its own: this handler is dropped where its client goes away, and what is entered by then must be taken out.
+    let receiver = tokio::spawn(entering).await.map_err(|_| Failure::internal())??;
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream;charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
@@ -82,6 +85,54 @@ async fn open(call: Call) -> Outcome {
     Ok(Answer::Raw(
         (headers, Body::from_stream(frames(receiver))).into_response(),
     ))
+}
+
+/// Enters a stream among the subscriptions and starts it; answers what it sends. Where that fails it is taken out
+/// again: an error does not tell whether Redis entered it.
+async fn enter(
+    store: Arc<Store>,
+    hub: Arc<Hub>,
+    seat: Seat,
+    stream: Subscription,
+    asked: Option<String>,
+) -> Result<mpsc::Receiver<Bytes>, StoreError> {
+    let id = stream.id.clone();
+    match begin(&store, &hub.name, &seat, stream, asked.as_deref()).await {
+        Ok((stream, place, gap)) => {
+            let (sender, receiver) = mpsc::channel(WAITING);
+            let reader = Reader::new(store, seat, stream, place, sender);
+            tokio::spawn(reader.run(gap, hub.linger));
+            Ok(receiver)
+        }
+        Err(error) => {
+            tokio::spawn(async move {
+                reader::take_out(&store, &id, hub.linger).await;
+                drop(seat);
+            });
+            Err(error)
+        }
+    }
+}
+
+/// Enters the stream; answers it, where it reads from, and whether events before that may be missing.
+async fn begin(
+    store: &Store,
+    holder: &str,
+    seat: &Seat,
+    stream: Subscription,
+    asked: Option<&str>,
+) -> Result<(Subscription, Place, bool), StoreError> {
+    store.beat_streams(holder).await?;
+    let (stream, since_ms) = store.open_stream(stream).await?;
+    seat.entered(stream.version);
+    // From here on nothing is missed: whoever sends an event after the answer finds the stream entered.
+    let resumed = asked.and_then(|text| Place::read(text, store.partitions().len()));
+    let gap = asked.is_some() && resumed.as_ref().is_none_or(|place| place.is_before(since_ms));
+    let place = match resumed {
+        Some(place) => place,
+        None => Place::now(store).await?,
+    };
+    Ok((stream, place, gap))
 }
 
 /// What the client asks for in `$filter`; everything without one.

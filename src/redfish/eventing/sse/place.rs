@@ -22,8 +22,8 @@ impl Place {
                 millis: partition.clock_ms().await?.saturating_sub(1),
                 sequence: u64::MAX,
             };
-            let newest = partition.newest().await?;
-            positions.push(Position::after(newest.map_or(clock, |newest| newest.max(clock))));
+            let newest = partition.newest_behind(clock).await?;
+            positions.push(Position::after(newest.unwrap_or(clock)));
         }
         Ok(Self(positions))
     }

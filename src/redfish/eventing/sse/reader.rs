@@ -14,7 +14,7 @@ use super::hub::Seat;
 use super::place::Place;
 use super::{KEEP_ALIVE, message};
 use crate::domain::event::Message;
-use crate::domain::ids::StreamId;
+use crate::domain::ids::{StreamId, SubscriptionId};
 use crate::domain::payload;
 use crate::domain::subscription::Subscription;
 use crate::store::streams::Remembered;
@@ -79,13 +79,7 @@ impl Reader {
             ..
         } = self;
         drop(sender);
-        while let Err(error) = store.close_stream(&stream.id, linger).await {
-            if !error.is_transient() {
-                warn!(subscription = %stream.id, %error, "a closed event stream stays among the subscriptions");
-                break;
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
+        take_out(&store, &stream.id, linger).await;
         info!(subscription = %stream.id, "the event stream was closed");
         drop(seat);
     }
@@ -166,5 +160,16 @@ impl Reader {
 
     async fn send(&self, frame: Bytes) -> Result<(), Stopped> {
         self.sender.send(frame).await.map_err(|_| Stopped::Client)
+    }
+}
+
+/// Takes a stream out of the subscriptions, as soon as Redis can be reached.
+pub(super) async fn take_out(store: &Store, id: &SubscriptionId, linger: Duration) {
+    while let Err(error) = store.close_stream(id, linger).await {
+        if !error.is_transient() {
+            warn!(subscription = %id, %error, "a closed event stream stays among the subscriptions");
+            return;
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }

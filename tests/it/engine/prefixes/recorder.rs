@@ -458,8 +458,8 @@ impl Recorder {
             let name = file.unwrap().file_name().into_string().unwrap();
             let script = match name.as_str() {
                 "prelude.lua" => continue,
-                // They know nothing of events.
-                other if other.starts_with("login") || other.starts_with("session_") => continue,
+                // They move no events.
+                other if ["login", "session_", "stream_"].iter().any(|of| other.starts_with(of)) => continue,
                 "register.lua" => text(&name),
                 _ => text("prelude.lua") + &text(&name),
             };

@@ -257,3 +257,116 @@ async fn streams_end_with_their_pod_however_it_ends() {
     members(&site, 2, 0).await;
     assert_eq!(site.get(2, SUBSCRIPTIONS).await.body["Members@odata.count"], 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_their_pod_does_not_serve_are_taken_out() {
+    let site = Site::start(1, &[]).await;
+    let mut stream = Stream::open(site.request(0, Method::GET, STREAM)).await;
+    stream.begun().await;
+    let store = &site.deployment.store;
+    let served = store.registry().await.unwrap().subscriptions[0].as_ref().clone();
+    // As one is left of a client that went away while its stream was entered.
+    let left = holdfast::domain::subscription::Subscription {
+        id: holdfast::store::registry::new_id(),
+        ..served.clone()
+    };
+    store.add_subscription(left).await.unwrap();
+    for millis in 0..40 {
+        let request = site.request(0, Method::GET, STREAM);
+        let _ = request.timeout(Duration::from_millis(millis)).send().await;
+    }
+    wait_until("only the one that is read is left", SOON, async || {
+        store.registry().await.unwrap().subscriptions.len() == 1
+    })
+    .await;
+    assert_eq!(store.registry().await.unwrap().subscriptions[0].id, served.id);
+    write(&site, 0..1).await;
+    stream.has(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_the_account_that_opened_it() {
+    let site = Site::start(1, &[]).await;
+    let name = "watcher";
+    let uri = super::super::account(name);
+    let (mut password, second) = ("first of watcher", "second of watcher");
+    let account = json!({ "UserName": name, "Password": password, "RoleId": "ReadOnly" });
+    let made = site.post(0, super::super::ACCOUNTS, account).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let mut other = Stream::open(site.request(0, Method::GET, STREAM)).await;
+    other.begun().await;
+    for change in [
+        json!({ "Enabled": false }),
+        json!({ "Enabled": true, "Password": second }),
+        Value::Null,
+    ] {
+        let request = site.client.get(format!("https://{}{STREAM}", site.addr(0).unwrap()));
+        let mut stream = Stream::open(request.basic_auth(name, Some(password))).await;
+        stream.begun().await;
+        let changed = match &change {
+            Value::Null => site.delete(0, &uri).await,
+            change => site.patch(0, &uri, change.clone()).await,
+        };
+        assert!(changed.status < 300, "{change}: {}", changed.body);
+        stream.ends().await;
+        if change["Enabled"] == false {
+            assert_eq!(site.patch(0, &uri, json!({ "Enabled": true })).await.status, 200);
+        } else {
+            password = second;
+        }
+    }
+    write(&site, 0..1).await;
+    other.has(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_account_takes_no_more_than_its_share_of_streams() {
+    let site = Site::start(1, &[]).await;
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        open.push(Stream::open(site.request(0, Method::GET, STREAM)).await);
+    }
+    assert_eq!(got(site.request(0, Method::GET, STREAM)).await.status, 503);
+    let (name, password) = ("watcher", "a password of watcher");
+    let account = json!({ "UserName": name, "Password": password, "RoleId": "ReadOnly" });
+    assert_eq!(site.post(0, super::super::ACCOUNTS, account).await.status, 201);
+    let request = site.client.get(format!("https://{}{STREAM}", site.addr(0).unwrap()));
+    Stream::open(request.basic_auth(name, Some(password)))
+        .await
+        .begun()
+        .await;
+    open.pop();
+    wait_until("there is room again", SOON, async || {
+        let answer = site.request(0, Method::GET, STREAM).send().await.unwrap();
+        answer.status() == 200
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_whose_clock_is_ahead_remembers_as_long_as_the_others() {
+    let Some(library) = crate::engine::clocks::libfaketime() else {
+        eprintln!("SKIPPED: libfaketime is not installed (Debian: apt-get install faketime)");
+        return;
+    };
+    let wrong = [
+        ("LD_PRELOAD", library.to_str().unwrap()),
+        ("FAKETIME", "+1h"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    let site = Site::start(1, &wrong).await;
+    let mut stream = Stream::open(site.request(0, Method::GET, STREAM)).await;
+    write(&site, 0..1).await;
+    stream.has(1).await;
+    let last = stream.messages().pop().unwrap().0;
+    drop(stream);
+    members(&site, 0, 0).await;
+    site.in_force().await;
+    write(&site, 1..4).await;
+    site.deployment.settled().await;
+    let mut stream = Stream::open(site.request(0, Method::GET, STREAM).header("Last-Event-ID", last)).await;
+    stream.has(3).await;
+    let mut events = stream.events();
+    events.sort();
+    assert_eq!(events, numbers(1..4));
+}
