@@ -37,10 +37,12 @@ pub(crate) async fn out_of_memory(stage: &mut Stage) {
         stage.producer.sent().len() >= before + 100
     })
     .await;
-    let drained = stage.ordered.sink.counts().distinct;
-    wait_until("what is in keeps moving", SOON, async || {
-        stage.ordered.sink.counts().distinct >= drained + 20
-    })
+    let taken_in = u64::try_from(stage.producer.accepted()).unwrap();
+    wait_until(
+        "all that is in is delivered while nothing more is taken in",
+        SOON,
+        async || stage.ordered.sink.counts().distinct >= taken_in,
+    )
     .await;
     Trouble::Full.end(stage, helper).await;
 }
