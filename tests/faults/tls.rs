@@ -1,12 +1,20 @@
 //! TLS in front of a subscriber, with a certificate that can be changed while it runs.
 
+use std::error::Error;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
+use axum::http::{Request, Response, Uri};
 use fred::rustls::ServerConfig;
 use fred::rustls::crypto::aws_lc_rs;
 use fred::rustls::pki_types::pem::PemObject;
 use fred::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
@@ -19,11 +27,11 @@ pub(crate) struct Front {
     task: AbortHandle,
 }
 
-/// The certificate that is shown now, and what ends the connections that were shown it.
+/// The certificate that is shown now, and what closes the connections that were shown it.
 #[derive(Clone)]
 struct Shown {
     acceptor: TlsAcceptor,
-    cut: CancellationToken,
+    close: CancellationToken,
 }
 
 impl Front {
@@ -40,10 +48,10 @@ impl Front {
         self.port
     }
 
-    /// Cuts all connections; new ones are shown this certificate.
+    /// Closes all connections, each when it has answered what it was asked; new ones are shown this certificate.
     pub(crate) fn show(&self, identity: &(String, String)) {
         let before = std::mem::replace(&mut *self.shown.lock().unwrap(), Shown::new(identity));
-        before.cut.cancel();
+        before.close.cancel();
     }
 }
 
@@ -54,28 +62,52 @@ impl Drop for Front {
 }
 
 async fn accept(listener: TcpListener, server: SocketAddr, shown: Arc<Mutex<Shown>>) {
+    let sender = reqwest::Client::new();
     loop {
         let Ok((client, _)) = listener.accept().await else {
             continue;
         };
-        let Shown { acceptor, cut } = shown.lock().unwrap().clone();
-        tokio::spawn(async move { cut.run_until_cancelled(pass(client, server, acceptor)).await });
+        let shown = shown.lock().unwrap().clone();
+        tokio::spawn(converse(client, shown, sender.clone(), server));
     }
 }
 
-/// Passes everything on, both ways, until either side ends.
-async fn pass(client: TcpStream, server: SocketAddr, acceptor: TlsAcceptor) {
-    let (Ok(mut client), Ok(mut server)) = (acceptor.accept(client).await, TcpStream::connect(server).await) else {
+/// Passes requests and answers on until the client ends or the connection is to be closed.
+///
+/// A request that the server has seen is answered even then: an answer lost here would be a fault of its own, and
+/// a good reason to send twice.
+async fn converse(client: TcpStream, shown: Shown, sender: reqwest::Client, server: SocketAddr) {
+    let Shown { acceptor, close } = shown;
+    let Some(Ok(client)) = close.run_until_cancelled(acceptor.accept(client)).await else {
         return;
     };
-    let _ended = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+    let service = service_fn(|request| pass(request, &sender, server));
+    let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(client), service));
+    tokio::select! {
+        _ended = &mut connection => return,
+        () = close.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ended = connection.await;
+}
+
+/// The server's answer to a request.
+async fn pass(
+    request: Request<Incoming>,
+    sender: &reqwest::Client,
+    server: SocketAddr,
+) -> Result<Response<reqwest::Body>, Box<dyn Error + Send + Sync>> {
+    let (mut parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    parts.uri = Uri::try_from(format!("http://{server}{}", parts.uri))?;
+    let answer = sender.execute(Request::from_parts(parts, body).try_into()?).await?;
+    Ok(answer.into())
 }
 
 impl Shown {
     fn new(identity: &(String, String)) -> Self {
         Self {
             acceptor: acceptor(identity),
-            cut: CancellationToken::new(),
+            close: CancellationToken::new(),
         }
     }
 }
