@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::aof::{Aof, Files, log_of};
-use super::{free_port, signal};
+use super::{free_port, signal, wait_until};
 
 /// The password of Holdfast's user in every private server.
 const PASSWORD: &str = "t3st";
@@ -73,6 +73,15 @@ impl TestRedis {
         }
         server.launch_somewhere();
         server
+    }
+
+    /// Makes it a replica of the server behind a port, and waits until it follows.
+    pub(crate) async fn follow(&self, port: u16) {
+        self.cli(&["REPLICAOF", "127.0.0.1", &port.to_string()]);
+        wait_until("the replica follows", Duration::from_secs(30), async || {
+            self.cli(&["INFO", "replication"]).contains("master_link_status:up")
+        })
+        .await;
     }
 
     /// What it has written so far. Whatever it answered is in it.
