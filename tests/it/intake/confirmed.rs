@@ -37,6 +37,12 @@ async fn online(master: &TestRedis, replicas: usize) {
     .await;
 }
 
+/// Stops the replica when it has confirmed all there is: whoever asks for something older is told that it has it.
+async fn freeze(replica: &TestRedis, master: &TestRedis) {
+    online(master, 1).await;
+    replica.pause();
+}
+
 /// How often a server was sent a command.
 fn calls(redis: &TestRedis, command: &str) -> u64 {
     let stats = redis.cli(&["INFO", "commandstats"]);
@@ -80,7 +86,7 @@ async fn while_no_replica_keeps_up_nothing_is_accepted() {
     let (master, replica) = pair().await;
     let api = serve(&confirming(), &master).await;
     assert_eq!(post(&api, EVENT).await.status(), 200);
-    replica.pause();
+    freeze(&replica, &master).await;
     let (status, code, message) = refusal(post(&api, EVENT).await).await;
     assert_eq!((status, code.as_str()), (503, "unconfirmed"));
     assert!(
@@ -137,7 +143,7 @@ async fn a_connection_cut_while_the_replica_is_waited_for_gives_no_200() {
     config.intake.wait = Period::from_secs(5);
     let api = serve_at(&config, &proxy.url()).await;
     assert_eq!(post(&api, EVENT).await.status(), 200);
-    replica.pause();
+    freeze(&replica, &master).await;
     let (answer, ()) = tokio::join!(post(&api, EVENT), async {
         wait_until("it is written and waited for", SOON, async || {
             length(&master) == 2 && master.cli(&["INFO", "clients"]).contains("blocked_clients:1")
@@ -247,7 +253,7 @@ async fn over_tls_and_a_socket_it_is_the_same() {
         let api = serve_at(&config, &url).await;
         let answer = post(&api, EVENT).await;
         assert_eq!(answer.status(), 200, "{url}: {:?}", answer.text().await);
-        replica.pause();
+        freeze(&replica, &master).await;
         assert_eq!(post(&api, EVENT).await.status(), 503, "{url}");
         replica.resume();
         accepts_again(&api).await;
