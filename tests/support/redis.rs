@@ -84,6 +84,23 @@ impl TestRedis {
         .await;
     }
 
+    /// Waits until so many replicas have confirmed all that it wrote; the first time, that comes up to a second after
+    /// they follow.
+    pub(crate) async fn confirmed_by(&self, replicas: usize) {
+        self.cli(&["SET", "something", "to confirm"]);
+        wait_until(
+            "the replicas have confirmed all there is",
+            Duration::from_secs(30),
+            async || {
+                let info = self.cli(&["INFO", "replication"]);
+                let offset = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
+                let confirmed = format!("state=online,offset={},", offset.unwrap_or_default().trim());
+                info.matches(&confirmed).count() == replicas
+            },
+        )
+        .await;
+    }
+
     /// What it has written so far. Whatever it answered is in it.
     pub(crate) fn aof(&self) -> Aof {
         Aof::read(self.dir.path())

@@ -21,25 +21,13 @@ fn confirming() -> Config {
 async fn pair() -> (TestRedis, TestRedis) {
     let (master, replica) = (TestRedis::start(), TestRedis::start());
     replica.follow(master.port()).await;
-    online(&master, 1).await;
+    master.confirmed_by(1).await;
     (master, replica)
-}
-
-/// Waits until replicas have confirmed all there is. The first confirmation comes up to a second after they follow.
-async fn online(master: &TestRedis, replicas: usize) {
-    master.cli(&["SET", "something", "to confirm"]);
-    wait_until("the replicas have confirmed all there is", SOON, async || {
-        let info = master.cli(&["INFO", "replication"]);
-        let offset = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
-        let confirmed = format!("state=online,offset={},", offset.unwrap_or_default().trim());
-        info.matches(&confirmed).count() == replicas
-    })
-    .await;
 }
 
 /// Stops the replica when it has confirmed all there is: whoever asks for something older is told that it has it.
 async fn freeze(replica: &TestRedis, master: &TestRedis) {
-    online(master, 1).await;
+    master.confirmed_by(1).await;
     replica.pause();
 }
 
@@ -238,7 +226,7 @@ async fn over_tls_and_a_socket_it_is_the_same() {
     ]);
     let replica = TestRedis::start();
     replica.follow(master.port()).await;
-    online(&master, 1).await;
+    master.confirmed_by(1).await;
     let mut config = confirming();
     config.redis.ca_file = Some(files.ca.clone());
     if let Some((user, password)) = login().trim_end_matches('@').split_once(':') {
