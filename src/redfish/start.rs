@@ -84,7 +84,7 @@ impl fmt::Display for FirstAdministrator {
 /// [`RedfishError`]; each says what to change.
 pub async fn start(config: &Config, store: Arc<Store>) -> Result<Redfish, RedfishError> {
     let settings = &config.redfish;
-    let tls = certificate::acceptor(settings, &store).await?;
+    let tls = certificate::tls(config, &store).await?;
     let service = Arc::new(Service {
         uuid: store.setting_or_make("uuid", new_uuid).await?,
         settings: settings.clone(),

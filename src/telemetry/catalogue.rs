@@ -42,6 +42,7 @@ pub(super) const LIMITED: &str = "holdfast_limited_total";
 pub(super) const OVERFLOW_FAILURES: &str = "holdfast_overflow_failures_total";
 pub(super) const LEDGER: &str = "holdfast_ledger";
 pub(super) const LEDGER_IMBALANCE: &str = "holdfast_ledger_imbalance";
+pub(super) const CERTIFICATE_NOT_AFTER: &str = "holdfast_certificate_not_after_seconds";
 pub(super) const BUILD_INFO: &str = "holdfast_build_info";
 
 /// Counters with a subscription's label: kept by a recorder that forgets those of subscriptions that are gone.
@@ -299,6 +300,12 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         G,
         Unit::Count,
         "Always 1; the labels say how Redis keeps its data.",
+    ),
+    (
+        CERTIFICATE_NOT_AFTER,
+        G,
+        Unit::Seconds,
+        "When a certificate that this pod uses ends, in seconds since the epoch. Use min.",
     ),
     (BUILD_INFO, G, Unit::Count, "Always 1; the labels say what runs."),
 ];

@@ -151,6 +151,7 @@ mod tests {
             eviction: "noeviction".to_owned(),
             min_replicas: 1,
         });
+        m::certificate_ends(Certificate::Intake, 1_795_392_000);
         let tally = Tally::default();
         tally.begin().ended(Outcome::Unavailable, 1);
         tally.begin().ended(Outcome::Delivered, 5);
@@ -185,6 +186,7 @@ mod tests {
         }
         for line in [
             "holdfast_in_flight 1",
+            "holdfast_certificate_not_after_seconds{certificate=\"intake\"} 1795392000",
             "holdfast_delivery_attempts_total{outcome=\"unavailable\",reason=\"http_5xx\"} 1",
             "holdfast_deliveries_total{result=\"parked\"} 3",
             "holdfast_oldest_age_seconds{stage=\"stream\"} 1.5",

@@ -119,6 +119,20 @@ labels! {
 }
 
 labels! {
+    /// Which certificate, of those that are given as files or made.
+    Certificate {
+        /// The one that the Redfish service shows.
+        Redfish = "redfish",
+        /// The one that intake shows.
+        Intake = "intake",
+        /// The authorities whose certificates intake's clients show.
+        IntakeClients = "intake_clients",
+        /// The authorities trusted for Redis.
+        RedisAuthorities = "redis_authorities",
+    }
+}
+
+labels! {
     /// Which way a delivery took.
     Path {
         /// Sent straight after the event was read.

@@ -6,19 +6,21 @@
 #![expect(clippy::disallowed_macros, reason = "the one file that records metrics")]
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
 use super::catalogue::*;
-use super::labels::{DeliveryResult, IntakeRefusal, LimitKind, Outcome, Path, Reason, RedisErrorKind};
+use super::labels::{Certificate, DeliveryResult, IntakeRefusal, LimitKind, Outcome, Path, Reason, RedisErrorKind};
 use super::subscriptions::Standing;
 use super::tally::Traffic;
 
 static HANDLES: OnceLock<Handles> = OnceLock::new();
 static SENDING: AtomicI64 = AtomicI64::new(0);
+/// When each certificate ends, by its number; 0 for those that are not in use.
+static CERTIFICATES: [AtomicU64; Certificate::ALL.len()] = [const { AtomicU64::new(0) }; Certificate::ALL.len()];
 /// Forgets counters that are no longer counted on, which the recorder of all others never does.
 static OF_SUBSCRIPTIONS: OnceLock<PrometheusRecorder> = OnceLock::new();
 
@@ -300,10 +302,21 @@ fn count_requests(label: &str, traffic: &Traffic) {
     counter!(SUBSCRIPTION_DELIVERIES, "subscription" => label.to_owned()).increment(traffic.delivered);
 }
 
+/// A certificate is in use from now on; it ends so many seconds after the epoch.
+pub fn certificate_ends(certificate: Certificate, end: u64) {
+    CERTIFICATES[certificate as usize].store(end, Ordering::Relaxed);
+}
+
 /// Refreshes the gauges that this process owns, so that they never idle away.
 pub(super) fn set_own_gauges() {
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     gauge!(IN_FLIGHT).set(precise(u64::try_from(SENDING.load(Ordering::Relaxed)).unwrap_or(0)));
+    for (certificate, end) in Certificate::ALL.iter().zip(&CERTIFICATES) {
+        let end = end.load(Ordering::Relaxed);
+        if end > 0 {
+            gauge!(CERTIFICATE_NOT_AFTER, "certificate" => certificate.as_str()).set(precise(end));
+        }
+    }
 }
 
 fn set(name: &'static str, value: u64) {
