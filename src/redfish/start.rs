@@ -143,6 +143,7 @@ async fn first_administrator(service: &Service) -> Result<Option<FirstAdministra
         role: Role::Administrator,
         enabled: true,
         password_change_required: false,
+        password_generated: generated,
         generation: random_hex(8),
         revision: 1,
     };

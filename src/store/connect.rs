@@ -144,13 +144,6 @@ impl Connection {
         }
     }
 
-    /// When the authorities of the file end, in seconds since the epoch.
-    #[must_use]
-    pub fn authorities_end(&self) -> Option<u64> {
-        let ends = self.0.authorities.as_ref()?.ends();
-        ends.first().map(|(_, end)| *end)
-    }
-
     /// Whether commands can be sent now.
     #[must_use]
     pub fn is_connected(&self) -> bool {

@@ -16,6 +16,9 @@ use crate::domain::ids::SubscriptionId;
 use crate::domain::service::ServiceSettings;
 use crate::domain::subscription::{State, Subscription};
 
+/// What the script answers where there are as many entries as may be.
+const FULL: i64 = -2;
+
 /// All subscriptions at one version.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
@@ -115,12 +118,28 @@ impl Store {
     /// # Errors
     /// When Redis can't be reached, or the id is taken.
     pub async fn add_subscription(&self, subscription: Subscription) -> Result<Subscription, StoreError> {
-        self.change(&subscription.id.clone(), |known| match known {
-            Some(_) => Err(StoreError::Taken(subscription.id.clone())),
+        self.add(subscription, None).await
+    }
+
+    /// The same where there are fewer than `most` subscriptions in the step that would store it.
+    ///
+    /// # Errors
+    /// When Redis can't be reached, the id is taken, or [`StoreError::Full`].
+    pub async fn add_subscription_within(
+        &self,
+        most: usize,
+        subscription: Subscription,
+    ) -> Result<Subscription, StoreError> {
+        self.add(subscription, Some(most)).await
+    }
+
+    async fn add(&self, subscription: Subscription, most: Option<usize>) -> Result<Subscription, StoreError> {
+        let id = subscription.id.clone();
+        let added = self.change_within(most, &id, |known| match known {
+            Some(_) => Err(StoreError::Taken(id.clone())),
             None => Ok(Some(subscription.clone())),
-        })
-        .await?
-        .ok_or(StoreError::Unknown(subscription.id))
+        });
+        added.await?.ok_or_else(|| StoreError::Unknown(id.clone()))
     }
 
     /// Changes a subscription; when requests go another way now, what waits for it is tried at once.
@@ -247,7 +266,7 @@ impl Store {
         &self,
         edit: impl Fn(&mut ServiceSettings) -> Result<(), E>,
     ) -> Result<ServiceSettings, E> {
-        self.change_field(SETTINGS_FIELD, |_, json| {
+        self.change_field(None, SETTINGS_FIELD, |_, json| {
             // What can't be read is set anew: nobody else could mend it.
             let mut settings = json.and_then(|json| read_settings(&json).ok()).unwrap_or_default();
             edit(&mut settings)?;
@@ -262,7 +281,17 @@ impl Store {
         id: &SubscriptionId,
         edit: impl Fn(Option<Subscription>) -> Result<Option<Subscription>, E>,
     ) -> Result<Option<Subscription>, E> {
-        self.change_field(id.as_str(), |version, json| {
+        self.change_within(None, id, edit).await
+    }
+
+    /// The same; a new one is refused where there are `most` already.
+    async fn change_within<E: From<StoreError>>(
+        &self,
+        most: Option<usize>,
+        id: &SubscriptionId,
+        edit: impl Fn(Option<Subscription>) -> Result<Option<Subscription>, E>,
+    ) -> Result<Option<Subscription>, E> {
+        self.change_field(most, id.as_str(), |version, json| {
             let known = json.map(|json| self.read(id, &json)).transpose()?;
             let changed = edit(known)?.map(|mut subscription| {
                 subscription.version = version + 1;
@@ -279,9 +308,10 @@ impl Store {
 
     /// Reads, edits and writes one field of the registry, again when somebody else wrote in between. The edit gets
     /// the registry's version and the field, and answers what is to be stored (nothing deletes) and what it is. What
-    /// is stored already is not written.
+    /// is stored already is not written. A new field is refused where there are `most` already.
     async fn change_field<T, E: From<StoreError>>(
         &self,
+        most: Option<usize>,
         field: &str,
         edit: impl Fn(u64, Option<String>) -> Result<(String, T), E>,
     ) -> Result<T, E> {
@@ -297,14 +327,17 @@ impl Store {
             if known.as_ref() == Some(&json) {
                 return Ok(changed);
             }
-            let args: Vec<Value> = vec![version.try_into().unwrap_or(Value::Null), field.into(), json.into()];
+            let mut args: Vec<Value> = vec![version.try_into().unwrap_or(Value::Null), field.into(), json.into()];
+            args.extend(most.map(|most| Value::from(most.to_string())));
             let written: i64 = measured(
                 "register",
                 REGISTER.evalsha_with_reload(client, vec![key.as_str()], args),
             )
             .await?;
-            if written >= 0 {
-                return Ok(changed);
+            match written {
+                0.. => return Ok(changed),
+                FULL => return Err(StoreError::Full.into()),
+                _ => {}
             }
         }
     }

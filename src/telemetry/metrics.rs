@@ -1,9 +1,9 @@
 //! One typed function for each metric.
 //!
-//! Called from everywhere but `domain`. This is the only file that may record one (clippy refuses the macros
-//! elsewhere); the names are in `catalogue.rs`. Before [`super::install`] the functions do nothing. Counters and histograms of the hot path are
+//! Called from everywhere but `domain`. This file and `service.rs` are the only ones that may record one (clippy refuses
+//! the macros elsewhere); the names are in `catalogue.rs`. Before [`super::install`] the functions do nothing. Counters and histograms of the hot path are
 //! looked up once; gauges are not, since one that idles is dropped and a kept handle would write to nowhere.
-#![expect(clippy::disallowed_macros, reason = "the one file that records metrics")]
+#![expect(clippy::disallowed_macros, reason = "records metrics of the catalogue")]
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -14,6 +14,7 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 
 use super::catalogue::*;
 use super::labels::{Certificate, DeliveryResult, IntakeRefusal, LimitKind, Outcome, Path, Reason, RedisErrorKind};
+use super::service;
 use super::subscriptions::Standing;
 use super::tally::Traffic;
 
@@ -49,6 +50,7 @@ struct Handles {
 /// Looks the handles up; once, after the recorder was set. Counters of subscriptions go to one of their own.
 pub(super) fn prepare(per_subscription: PrometheusRecorder) {
     OF_SUBSCRIPTIONS.get_or_init(|| per_subscription);
+    service::prepare();
     HANDLES.get_or_init(|| Handles {
         accepted: counter!(EVENTS_ACCEPTED),
         settled: counter!(EVENTS_SETTLED),
@@ -309,6 +311,7 @@ pub fn certificate_ends(certificate: Certificate, end: u64) {
 
 /// Refreshes the gauges that this process owns, so that they never idle away.
 pub(super) fn set_own_gauges() {
+    service::set_own_gauges();
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     gauge!(IN_FLIGHT).set(precise(u64::try_from(SENDING.load(Ordering::Relaxed)).unwrap_or(0)));
     for (certificate, end) in Certificate::ALL.iter().zip(&CERTIFICATES) {

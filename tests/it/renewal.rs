@@ -75,13 +75,6 @@ async fn send(stream: &mut TlsStream<TcpStream>) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer[9..12]).into_owned())
 }
 
-/// Where a listener is, by the log of its process.
-fn addr(pod: &Holdfast, listener: &str) -> Option<String> {
-    let log = pod.stderr();
-    let (_, rest) = log.split_once(&format!(r#""{listener}":""#))?;
-    Some(rest.split('"').next()?.to_owned())
-}
-
 /// How many lines of a process' log have this in them.
 fn said(pod: &Holdfast, words: &str) -> usize {
     pod.stderr().lines().filter(|line| line.contains(words)).count()
@@ -109,7 +102,7 @@ async fn a_renewed_certificate_is_shown_without_a_restart_and_a_bad_one_is_not()
     .await;
     let pod = &deployment.pods[0];
     wait_until("it is ready", SOON, async || said(pod, r#""message":"ready""#) == 1).await;
-    let (intake, redfish) = (addr(pod, "intake").unwrap(), addr(pod, "redfish").unwrap());
+    let (intake, redfish) = (pod.listener("intake").unwrap(), pod.listener("redfish").unwrap());
     let is_shown = async |what: &str, pair: usize| {
         wait_until(what, SOON, async || {
             let wanted = Some(der(&pairs[pair].0));
@@ -169,7 +162,7 @@ async fn a_renewed_certificate_is_shown_without_a_restart_and_a_bad_one_is_not()
         let chunk = stream.chunk().await.unwrap().expect("the stream goes on");
         text.push_str(std::str::from_utf8(&chunk).unwrap());
     }
-    let metrics = reqwest::get(format!("http://{}/metrics", addr(pod, "admin").unwrap()))
+    let metrics = reqwest::get(format!("http://{}/metrics", pod.listener("admin").unwrap()))
         .await
         .unwrap();
     let metrics = metrics.text().await.unwrap();
@@ -204,8 +197,8 @@ async fn clients_are_judged_by_the_authorities_of_now() {
     )
     .await;
     let pod = &deployment.pods[0];
-    wait_until("it listens", SOON, async || addr(pod, "intake").is_some()).await;
-    let intake = addr(pod, "intake").unwrap();
+    wait_until("it listens", SOON, async || pod.listener("intake").is_some()).await;
+    let intake = pod.listener("intake").unwrap();
     let (of_old, of_new) = (old.server("bmc-1", |_| {}), new.server("bmc-1", |_| {}));
     let takes = async |client: &(String, String)| match connect(&intake, &ours, Some(client)).await {
         Ok(mut stream) => send(&mut stream).await.is_ok_and(|status| status == "200"),
@@ -255,7 +248,7 @@ async fn redis_is_trusted_by_the_authorities_of_now() {
     ];
     let pod = Holdfast::start(&["serve"], &[SHORT_TIMES.as_slice(), own.as_slice()].concat());
     wait_until("it is ready", SOON, async || said(&pod, r#""message":"ready""#) == 1).await;
-    let admin = addr(&pod, "admin").unwrap();
+    let admin = pod.listener("admin").unwrap();
     // The server's certificate is now of an authority that the file does not have yet.
     for (of_old, of_new) in [(&old.certificate, &new.certificate), (&old.key, &new.key)] {
         std::fs::copy(of_new, of_old).unwrap();

@@ -57,10 +57,11 @@ async fn add(call: Call) -> Outcome {
     let mut wish = create(&call.body, new_id(), now, &call.service.eventing.guard).map_err(refused)?;
     wish.owner = Some(call.who()?.account.clone());
     may_overflow(&call, Overflow::default(), &wish)?;
-    room(&call).await?;
+    let most = call.service.settings.max_subscriptions;
     let added = loop {
-        match call.service.store.add_subscription(wish.clone()).await {
+        match call.service.store.add_subscription_within(most, wish.clone()).await {
             Err(StoreError::Taken(_)) => wish.id = new_id(),
+            Err(StoreError::Full) => return Err(full()),
             result => break result?,
         }
     };
@@ -100,16 +101,9 @@ async fn remove(call: Call) -> Outcome {
     Ok(Answer::Done)
 }
 
-/// Refuses one more subscription where there are as many as may be. Requests at the same moment may each find the
-/// last place free: the limit keeps Redis and the workers from being filled, it is no quota.
-async fn room(call: &Call) -> Result<(), Failure> {
-    let registry = call.service.store.registry().await?;
-    let known = registry.subscriptions.len() + registry.unreadable.len();
-    if known < call.service.settings.max_subscriptions {
-        return Ok(());
-    }
-    let message = message::subscription_limit();
-    Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, message))
+/// There are as many subscriptions as may be.
+pub(super) fn full() -> Failure {
+    Failure::new(StatusCode::SERVICE_UNAVAILABLE, message::subscription_limit())
 }
 
 /// Only who manages the service may have what overflows written to its files.

@@ -13,10 +13,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::domain::account::{Account, Privilege};
 use crate::domain::ids::{StreamId, SubscriptionId};
 use crate::domain::subscription::Subscription;
 use crate::store::registry::{Registry, new_id};
 use crate::store::{Store, StoreError};
+use crate::telemetry::service::{OpenStream, open_stream};
 
 /// Streams that one pod serves at once.
 const MOST: usize = 64;
@@ -58,6 +60,16 @@ pub(super) struct Owner {
     pub(super) generation: String,
 }
 
+impl Owner {
+    /// Whether the account, as it is now, is the one that opened the stream and may read it.
+    fn may_read_as(&self, account: &Account) -> bool {
+        account.enabled
+            && !account.password_change_required
+            && account.role.may(Privilege::Login)
+            && account.generation == self.generation
+    }
+}
+
 /// What the pod knows of one stream.
 #[derive(Debug)]
 struct Open {
@@ -74,6 +86,7 @@ pub(super) struct Seat {
     hub: Arc<Hub>,
     id: SubscriptionId,
     _room: OwnedSemaphorePermit,
+    _counted: OpenStream,
     /// Changes when there may be something to read.
     pub(super) news: watch::Receiver<u64>,
     /// The stream is to end.
@@ -136,6 +149,7 @@ impl Hub {
             hub: Arc::clone(self),
             id: id.clone(),
             _room: room,
+            _counted: open_stream(),
             news: self.news.subscribe(),
             ended,
         })
@@ -237,8 +251,8 @@ impl Hub {
         Ok(true)
     }
 
-    /// Ends the streams whose account is gone or disabled, or has another password since. The end of a session ends
-    /// none.
+    /// Ends the streams whose account might not open them any more: it is gone or disabled, has another password
+    /// since, or must change it. The end of a session ends none.
     async fn end_disowned(&self, store: &Store) -> Result<(), StoreError> {
         // Taken before the accounts are read: one that is opened meanwhile is looked at next time.
         let seated: Vec<(Owner, CancellationToken)> = {
@@ -249,7 +263,7 @@ impl Hub {
         let accounts = store.accounts().await?;
         for (owner, ended) in seated {
             let account = accounts.get(&owner.account);
-            if !account.is_some_and(|account| account.enabled && account.generation == owner.generation) {
+            if !account.is_some_and(|account| owner.may_read_as(account)) {
                 ended.cancel();
             }
         }
