@@ -220,14 +220,31 @@ impl Store {
     /// # Errors
     /// When Redis can't be reached. Safe to repeat.
     pub async fn remove_subscription(&self, id: &SubscriptionId) -> Result<bool, StoreError> {
-        let known = self.subscription(id).await?.is_some();
-        if known {
-            self.change(id, |_| Ok(None)).await?;
+        self.try_remove_subscription(id, |_| Ok(())).await
+    }
+
+    /// The same where `allow` has nothing against it, in the step that would remove it: the subscription that it looks
+    /// at is the one that is removed.
+    ///
+    /// # Errors
+    /// What `allow` answers; when Redis can't be reached. Safe to repeat.
+    pub async fn try_remove_subscription<E: From<StoreError>>(
+        &self,
+        id: &SubscriptionId,
+        allow: impl Fn(&Subscription) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let is_known = self.subscription(id).await?.is_some();
+        if is_known {
+            self.change(id, |known| {
+                known.as_ref().map_or(Ok(()), &allow)?;
+                Ok::<_, E>(None)
+            })
+            .await?;
         }
         for partition in self.partitions() {
             partition.remove(id).await?;
         }
-        Ok(known)
+        Ok(is_known)
     }
 
     /// Takes a stream out: nothing is parked for it, so nothing else is to be removed.

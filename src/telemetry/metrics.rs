@@ -189,21 +189,27 @@ pub fn event_matched(took: Duration) {
     record(|h| Some(&h.matching), took);
 }
 
-/// Counts one request in flight for as long as it is held.
+/// Counts one more of something for as long as it is held.
 #[derive(Debug)]
-pub struct InFlight(());
+pub struct Held(&'static AtomicI64);
+
+impl Held {
+    pub(super) fn one_of(count: &'static AtomicI64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// A request to a subscriber starts; drop the guard when it ended, however it did.
 #[must_use]
-pub fn in_flight() -> InFlight {
-    SENDING.fetch_add(1, Ordering::Relaxed);
-    InFlight(())
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        SENDING.fetch_sub(1, Ordering::Relaxed);
-    }
+pub fn in_flight() -> Held {
+    Held::one_of(&SENDING)
 }
 
 /// Events written and not yet read, over all partitions.
@@ -313,13 +319,18 @@ pub fn certificate_ends(certificate: Certificate, end: u64) {
 pub(super) fn set_own_gauges() {
     service::set_own_gauges();
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    gauge!(IN_FLIGHT).set(precise(u64::try_from(SENDING.load(Ordering::Relaxed)).unwrap_or(0)));
+    gauge!(IN_FLIGHT).set(held(&SENDING));
     for (certificate, end) in Certificate::ALL.iter().zip(&CERTIFICATES) {
         let end = end.load(Ordering::Relaxed);
         if end > 0 {
             gauge!(CERTIFICATE_NOT_AFTER, "certificate" => certificate.as_str()).set(precise(end));
         }
     }
+}
+
+/// How many are held now.
+pub(super) fn held(count: &AtomicI64) -> f64 {
+    precise(u64::try_from(count.load(Ordering::Relaxed)).unwrap_or(0))
 }
 
 fn set(name: &'static str, value: u64) {

@@ -4,15 +4,16 @@
 #![expect(clippy::disallowed_macros, reason = "records metrics of the catalogue")]
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicI64;
 
 use metrics::{Counter, counter, gauge};
 
 use super::catalogue::{REDFISH_FAILED_LOGINS, REDFISH_LOCKOUTS, REDFISH_REQUESTS, REDFISH_SESSIONS, REDFISH_STREAMS};
 use super::labels::{FailedLogin, RedfishResource, StatusClass};
+use super::metrics::{Held, held};
 
 static HANDLES: OnceLock<Handles> = OnceLock::new();
-static STREAMS: AtomicU32 = AtomicU32::new(0);
+static STREAMS: AtomicI64 = AtomicI64::new(0);
 
 struct Handles {
     requests: Vec<Counter>,
@@ -62,21 +63,10 @@ pub fn lockout() {
     count(|handles| Some(&handles.lockouts));
 }
 
-/// Counts one event stream for as long as it is held.
-#[derive(Debug)]
-pub struct OpenStream(());
-
 /// A client opens an event stream; drop the guard when it is closed.
 #[must_use]
-pub fn open_stream() -> OpenStream {
-    STREAMS.fetch_add(1, Ordering::Relaxed);
-    OpenStream(())
-}
-
-impl Drop for OpenStream {
-    fn drop(&mut self) {
-        STREAMS.fetch_sub(1, Ordering::Relaxed);
-    }
+pub fn open_stream() -> Held {
+    Held::one_of(&STREAMS)
 }
 
 /// So many sessions are open, on all pods together.
@@ -86,5 +76,5 @@ pub fn set_sessions(sessions: u32) {
 
 /// Refreshes the gauges that this process owns.
 pub(super) fn set_own_gauges() {
-    gauge!(REDFISH_STREAMS).set(f64::from(STREAMS.load(Ordering::Relaxed)));
+    gauge!(REDFISH_STREAMS).set(held(&STREAMS));
 }

@@ -93,8 +93,10 @@ async fn change(call: Call) -> Outcome {
 
 async fn remove(call: Call) -> Outcome {
     let subscription = own(&call).await?;
-    call.check(&present(&call, &subscription).await?)?;
-    if !call.service.store.remove_subscription(&subscription.id).await? {
+    let (now_ms, census) = census(&call, &subscription.id).await?;
+    let check = |known: &Subscription| call.check(&resource(known, &census, now_ms));
+    let removed = call.service.store.try_remove_subscription(&subscription.id, check);
+    if !removed.await? {
         return Err(Failure::missing(&call.uri));
     }
     info!(subscription = %subscription.id, account = call.who()?.account, "unsubscribed over Redfish");

@@ -17,7 +17,8 @@ use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::Subscription;
 use crate::store::registry::new_id;
 use crate::store::{Store, StoreError};
-use crate::telemetry::service::{OpenStream, open_stream};
+use crate::telemetry::metrics::Held;
+use crate::telemetry::service::open_stream;
 
 /// Streams that one pod serves at once.
 const MOST: usize = 64;
@@ -81,7 +82,7 @@ pub(super) struct Seat {
     hub: Arc<Hub>,
     id: SubscriptionId,
     _room: OwnedSemaphorePermit,
-    _counted: OpenStream,
+    _counted: Held,
     /// Changes when there may be something to read.
     pub(super) news: watch::Receiver<u64>,
     /// The stream is to end.

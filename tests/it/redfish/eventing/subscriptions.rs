@@ -254,3 +254,23 @@ async fn there_are_never_more_subscriptions_than_may_be() {
     assert_eq!(site.request(1, Method::GET, stream).send().await.unwrap().status(), 200);
     site.holdfast(&["subscriptions", "add", "http://10.1.1.3/events"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_a_change_and_a_removal_with_one_etag_one_is_done() {
+    let site = Site::start(2, &[]).await;
+    let mut outcomes = std::collections::BTreeSet::new();
+    for round in 0..20 {
+        let wish = json!({ "Destination": "http://10.1.1.1/events", "Protocol": "Redfish" });
+        let made = site.post(0, SUBSCRIPTIONS, wish).await;
+        let (uri, etag) = (made.header("location"), made.header("etag"));
+        let change = site.request(round % 2, Method::PATCH, &uri).header("If-Match", &etag);
+        let change = got(change.body(json!({ "Context": "changed" }).to_string()));
+        let removal = got(site
+            .request((round + 1) % 2, Method::DELETE, &uri)
+            .header("If-Match", &etag));
+        let (changed, removed) = tokio::join!(change, removal);
+        outcomes.insert((changed.status, removed.status));
+    }
+    let allowed = [(200, 412), (404, 204)];
+    assert!(outcomes.iter().all(|outcome| allowed.contains(outcome)), "{outcomes:?}");
+}
