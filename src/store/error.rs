@@ -207,6 +207,9 @@ fn connect_advice(source: &RedisError) -> &'static str {
         _ if source.details().contains("cluster support disabled") => {
             "This server is no Cluster: write redis:// in place of redis-cluster:// in HOLDFAST_REDIS__URL"
         }
+        _ if source.details().contains("'select'") => {
+            "Leave the database out of HOLDFAST_REDIS__URL (holdfast has a prefix of its own), or grant the user +select"
+        }
         _ if source.details().contains("LOADING") => "It is loading its data: wait until it has done so",
         ErrorKind::Timeout => {
             "Check that a Redis listens there that can be reached from here, and that it speaks TLS where \

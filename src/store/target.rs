@@ -63,6 +63,8 @@ fn parse(settings: &config::Redis, url: &str) -> Result<Config, StoreError> {
     // The client would load the system's authorities for rediss:// even where others are configured.
     let rest = url.split_once(':').map_or("", |(_, rest)| rest);
     let mut target = Config::from_url(&format!("redis{kind}:{rest}")).map_err(|why| refused(why.details()))?;
+    // A connection begins there, and asking for it takes a permission that Holdfast's user has no need of.
+    target.database = target.database.filter(|number| *number != 0);
     if secure {
         target.tls = Some(tls(settings.ca_file.as_deref())?);
     }

@@ -2,7 +2,7 @@
 # Starts a Sentinel. What it learns is on its volume, so that after a start of everything at once the last master is
 # the master again.
 #
-# SELF and FIRST are addresses; REDISCLI_AUTH is the password of Redis.
+# SELF and FIRST are addresses; REDISCLI_AUTH is the password of Redis' user "default".
 set -eu
 written=${DATA:-/data}/sentinel.conf
 

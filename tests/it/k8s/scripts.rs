@@ -1,6 +1,5 @@
 //! The overlays' scripts at work: real servers, each on a loopback address of its own in place of a pod's name.
 
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -12,6 +11,8 @@ use crate::engine::harness::SOON;
 use crate::support::{Holdfast, wait_until};
 
 const PASSWORD: &str = "pass-word";
+/// Of those who look after Redis.
+const ADMIN_PASSWORD: &str = "admin-word";
 
 /// Servers by the last number of their address, killed on drop.
 struct Servers {
@@ -43,7 +44,10 @@ impl Servers {
             .envs(environment.iter().copied())
             .env("DATA", &data)
             .env("SELF", address(number))
-            .env("REDISCLI_AUTH", PASSWORD)
+            .env("START", base("start-redis.sh"))
+            .env("RULES", base("holdfast.acl"))
+            .env("REDISCLI_AUTH", ADMIN_PASSWORD)
+            .env("HOLDFAST_PASSWORD", PASSWORD)
             .current_dir(&data)
             .stdout(Stdio::null())
             .spawn();
@@ -75,10 +79,15 @@ fn ask(number: u8, port: &str, words: &[&str]) -> String {
     let mut command = Command::new("redis-cli");
     command.args(["-h", &address(number), "-p", port]).args(words);
     if port == "6379" {
-        command.env("REDISCLI_AUTH", PASSWORD);
+        command.env("REDISCLI_AUTH", ADMIN_PASSWORD);
     }
     let output = command.stderr(Stdio::null()).output().unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A file of the base, which an overlay finds in the same directory as its own.
+fn base(name: &str) -> String {
+    super::manifests::directory().join(name).display().to_string()
 }
 
 fn script(overlay: &str, name: &str) -> Vec<String> {
@@ -91,8 +100,7 @@ struct Sentinels(Servers);
 
 impl Sentinels {
     fn redis(&mut self, number: u8) {
-        let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/base/redis.conf");
-        let settings = settings.display().to_string();
+        let settings = base("redis.conf");
         let (first, sentinel) = (address(1), address(11));
         let environment = [
             ("SETTINGS", settings.as_str()),
@@ -100,7 +108,7 @@ impl Sentinels {
             ("SENTINEL", &sentinel),
         ];
         self.0
-            .start(number, &script("sentinel", "start-redis.sh"), &environment);
+            .start(number, &script("sentinel", "start-replicated.sh"), &environment);
     }
 
     fn sentinel(&mut self, number: u8) {
@@ -153,6 +161,7 @@ async fn sentinels_keep_a_master_through_a_failure_and_a_start_of_everything() {
     let url = format!("redis-sentinel://{}:26379?sentinelServiceName=holdfast", address(11));
     let environment = [
         ("HOLDFAST_REDIS__URL", url.as_str()),
+        ("HOLDFAST_REDIS__USERNAME", "holdfast"),
         ("HOLDFAST_REDIS__PASSWORD", PASSWORD),
     ];
     let worker = Holdfast::start(&["serve"], &environment);
@@ -184,14 +193,15 @@ async fn six_nodes_become_a_cluster_that_holdfast_uses() {
         return;
     };
     let manifests = Manifests::made(&text);
-    let settings = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/base/redis.conf")).unwrap();
+    let settings = std::fs::read_to_string(base("redis.conf")).unwrap();
     let command = manifests.at("StatefulSet/holdfast-redis", "/spec/template/spec/containers/0/command");
     let mut servers = Servers::new();
     let file = servers.data.path().join("redis.conf");
     std::fs::write(&file, settings.replace("dir /data", "dir .")).unwrap();
     for number in 1..=6 {
         let words = command.as_array().unwrap().iter().map(|word| {
-            let word = word.as_str().unwrap().replace("$(REDISCLI_AUTH)", PASSWORD);
+            let word = word.as_str().unwrap().replace("$(REDISCLI_AUTH)", ADMIN_PASSWORD);
+            let word = word.replace("/etc/redis/start-redis.sh", &base("start-redis.sh"));
             let word = word.replace("/etc/redis/redis.conf", &file.display().to_string());
             word.replace("/data/nodes.conf", "nodes.conf")
                 .replace("$(POD_IP)", &address(number))
@@ -205,7 +215,7 @@ async fn six_nodes_become_a_cluster_that_holdfast_uses() {
         let output = Command::new(&words[0])
             .args(&words[1..])
             .env("NODES", nodes.join(" "))
-            .env("REDISCLI_AUTH", PASSWORD)
+            .env("REDISCLI_AUTH", ADMIN_PASSWORD)
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
@@ -224,6 +234,7 @@ async fn six_nodes_become_a_cluster_that_holdfast_uses() {
     let url = format!("redis-cluster://{}:6379?node={}:6379", nodes[0], nodes[1]);
     let environment = [
         ("HOLDFAST_REDIS__URL", url.as_str()),
+        ("HOLDFAST_REDIS__USERNAME", "holdfast"),
         ("HOLDFAST_REDIS__PASSWORD", PASSWORD),
         (
             "HOLDFAST_REDIS__PARTITIONS",
