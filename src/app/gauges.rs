@@ -19,6 +19,7 @@ use crate::store::census::{Census, Ledger, Snapshot};
 use crate::store::{Store, StoreError};
 use crate::telemetry::labels::CircuitState;
 use crate::telemetry::metrics::{self, Durability};
+use crate::telemetry::service;
 use crate::telemetry::subscriptions::{Standing, SubscriptionGauges};
 use crate::telemetry::tally::Traffic;
 
@@ -32,6 +33,8 @@ pub struct Gauges {
     durability: Option<Durability>,
     refresh: Duration,
     dead_after: Duration,
+    /// When a session of the Redfish service is over; `None` in a process that does not serve it.
+    sessions: Option<Duration>,
     labels: SubscriptionGauges,
     history: Arc<History>,
     /// Removed events that were there at the last look; `None` before the first.
@@ -77,6 +80,8 @@ impl Gauges {
             durability,
             refresh: config.admin.refresh.0,
             dead_after: config.worker.dead_after.0,
+            sessions: (config.redfish.enabled && config.serve.role.takes_in())
+                .then_some(config.redfish.session_timeout.0),
             labels: SubscriptionGauges::new(config.admin.max_subscription_labels),
             history,
             removed: None,
@@ -118,6 +123,9 @@ impl Gauges {
         }
         if let Some(durability) = &self.durability {
             metrics::set_redis_durability(durability);
+        }
+        if let Some(timeout) = self.sessions {
+            service::set_sessions(self.store.session_count(timeout, totals.now_ms).await?);
         }
         totals.publish();
         self.history

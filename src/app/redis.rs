@@ -44,6 +44,7 @@ impl Redis {
         };
         let url = embedded.as_ref().map_or(config.redis.url.as_str(), Embedded::url);
         let connection = Connection::open(&config.redis, url, FirstConnect::KeepTrying).await?;
+        connection.watch_authorities(config.certificates.check.0);
         if !connection.is_connected() {
             info!(redis = connection.url(), "waiting for Redis");
         }

@@ -44,6 +44,9 @@ pub enum StoreError {
     /// The id of a new subscription is in use.
     #[error("there is a subscription {0} already")]
     Taken(SubscriptionId),
+    /// There may be no further subscription.
+    #[error("there are as many subscriptions as redfish.max_subscriptions allows")]
+    Full,
     /// No such subscription.
     #[error("there is no subscription {0}; see `holdfast subscriptions list`")]
     Unknown(SubscriptionId),

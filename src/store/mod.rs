@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod alarm;
+mod authorities;
 mod book;
 pub mod census;
 pub mod circuits;

@@ -237,6 +237,11 @@ const MISTAKES: [&[(&str, &str, &str)]; 2] = [
         ),
         ("HoldfastRedisMemoryHigh", "memory_ratio) > 0.8", "memory_ratio) > 0.7"),
         ("HoldfastRedisDurabilityWeak", "fsync=\"no\"", "fsync=\"never\""),
+        (
+            "HoldfastCertificateEnds",
+            "min by (job, certificate)",
+            "max by (job, certificate)",
+        ),
         ("HoldfastPodNotReady", "(up) == 0", "(up) == 2"),
         (
             "HoldfastAbsent",
@@ -253,6 +258,7 @@ const MISTAKES: [&[(&str, &str, &str)]; 2] = [
         ("HoldfastIntakeBurnsSlowly", "for: 15m", "for: 1m"),
         ("HoldfastSubscriberDown", "circuit_state) == 2", "circuit_state) > 0"),
         ("HoldfastPodNotReady", "unless max", "and max"),
+        ("HoldfastCertificateEnds", "7 * 86400", "8 * 86400"),
         ("HoldfastSubscriberTooSlow", "circuit_state) == 1", "circuit_state) > 0"),
         ("HoldfastSuspendedForLong", "circuit_state) == 3", "circuit_state) > 0"),
         ("HoldfastRedisFilling", "memory_ratio) > 0.4", "memory_ratio) > 0.1"),

@@ -148,6 +148,8 @@ fn wrong_queries(series: &Series) {
         ("sum(holdfast_dead_letters{J})", "summed up wrongly: \"sum\""),
         ("holdfast_parked{J}", "summed up wrongly"),
         ("max(holdfast_in_flight{J})", "summed up wrongly"),
+        ("max(holdfast_certificate_not_after_seconds{J})", "summed up wrongly"),
+        ("max(holdfast_redfish_streams{J})", "summed up wrongly"),
         ("max(holdfast_subscription_in_flight{J})", "summed up wrongly"),
         ("sum(holdfast_events_settled_total{J})", "summed up wrongly"),
         ("max(rate(holdfast_events_settled_total{J}[5m]))", "summed up wrongly"),
