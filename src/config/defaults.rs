@@ -22,6 +22,8 @@ impl Default for Redis {
             partitions: 1,
             command_timeout: Period::from_secs(5),
             pool: 2,
+            confirm_replicas: 0,
+            confirm_timeout: Period::from_secs(1),
             allow_embedded: false,
         }
     }

@@ -128,6 +128,10 @@ pub struct Redis {
     pub command_timeout: Period,
     /// Connections for everything but blocking reads.
     pub pool: usize,
+    /// How many replicas must have an event before it counts as accepted; 0 asks for the master alone.
+    pub confirm_replicas: u32,
+    /// How long those replicas may take.
+    pub confirm_timeout: Period,
     /// Allows `embedded` inside Kubernetes, where the disk may be ephemeral.
     pub allow_embedded: bool,
 }

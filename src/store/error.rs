@@ -30,6 +30,22 @@ pub enum StoreError {
         /// What the server or client reported.
         source: RedisError,
     },
+    /// An event was not written: the connection that it must go over could not be made.
+    #[error("the event was not written: {0}")]
+    Unsent(Box<StoreError>),
+    /// An event is not on as many replicas as it must be.
+    #[error("{}", too_few(*wanted, *found, *written))]
+    Replicas {
+        /// `redis.confirm_replicas`.
+        wanted: u32,
+        /// How many have it, or follow closely enough to be asked.
+        found: u32,
+        /// Whether the master has it.
+        written: bool,
+    },
+    /// An event was written, and its replicas could not be asked for it.
+    #[error("the event was written, but not confirmed by a replica: {0}")]
+    Unconfirmed(Box<StoreError>),
     /// The settings or the server make it impossible to start; the text says what to change.
     #[error("{0}")]
     Setup(String),
@@ -96,6 +112,7 @@ impl StoreError {
         }
         match self {
             Self::Command { source, .. } if *source.kind() == ErrorKind::Timeout => RedisErrorKind::Timeout,
+            Self::Unsent(source) => source.label(),
             _ if self.is_disconnected() => RedisErrorKind::Connection,
             _ if self.is_transient() => RedisErrorKind::Topology,
             _ => RedisErrorKind::Other,
@@ -138,7 +155,7 @@ impl StoreError {
         }
     }
 
-    /// Waiting is the right answer: a broken connection, a server that loads, fails over or migrates a
+    /// Waiting is the right answer, and what failed was not done unless [`Self::is_disconnected`]: a broken connection, a server that loads, fails over or migrates a
     /// slot, or a full local command buffer.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -155,8 +172,11 @@ impl StoreError {
         if self.is_disconnected() {
             return true;
         }
-        let Self::Command { source, .. } = self else {
-            return false;
+        let source = match self {
+            Self::Command { source, .. } => source,
+            Self::Unsent(_) => return true,
+            Self::Replicas { written, .. } => return !written,
+            _ => return false,
         };
         matches!(source.kind(), ErrorKind::Backpressure | ErrorKind::Cluster)
             || [
@@ -173,9 +193,23 @@ impl StoreError {
     fn reply(&self) -> Option<&str> {
         match self {
             Self::Connect { source, .. } | Self::Command { source, .. } => Some(source.details()),
+            Self::Unsent(source) | Self::Unconfirmed(source) => source.reply(),
             _ => None,
         }
     }
+}
+
+fn too_few(wanted: u32, found: u32, written: bool) -> String {
+    let state = if written {
+        "was written, but"
+    } else {
+        "was not written:"
+    };
+    format!(
+        "the event {state} {found} of the {wanted} replicas it must be on keep up (redis.confirm_replicas). Look why \
+         replicas are away or slow (INFO replication on the master), or ask for fewer with \
+         HOLDFAST_REDIS__CONFIRM_REPLICAS"
+    )
 }
 
 /// What the client reported, in words: without the client's own labels, the debug form of the system's errors, and
@@ -209,6 +243,9 @@ fn connect_advice(source: &RedisError) -> &'static str {
         }
         _ if source.details().contains("cluster support disabled") => {
             "This server is no Cluster: write redis:// in place of redis-cluster:// in HOLDFAST_REDIS__URL"
+        }
+        _ if source.details().contains("'select'") => {
+            "Leave the database out of HOLDFAST_REDIS__URL (holdfast has a prefix of its own), or grant the user +select"
         }
         _ if source.details().contains("LOADING") => "It is loading its data: wait until it has done so",
         ErrorKind::Timeout => {

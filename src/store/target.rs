@@ -78,7 +78,9 @@ fn parse(settings: &config::Redis, url: &str) -> Result<Target, StoreError> {
         .ok_or_else(|| refused("unknown scheme"))?;
     // The client would load the system's authorities for rediss:// even where others are configured.
     let rest = url.split_once(':').map_or("", |(_, rest)| rest);
-    let config = Config::from_url(&format!("redis{kind}:{rest}")).map_err(|why| refused(why.details()))?;
+    let mut config = Config::from_url(&format!("redis{kind}:{rest}")).map_err(|why| refused(why.details()))?;
+    // A connection begins there, and asking for it takes a permission that Holdfast's user has no need of.
+    config.database = config.database.filter(|number| *number != 0);
     let mut target = Target::from(config);
     if secure {
         target.authorities = settings.ca_file.clone().map(authorities::read).transpose()?;

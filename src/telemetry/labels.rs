@@ -103,6 +103,8 @@ labels! {
         Memory = "memory",
         /// Redis did not answer in time (503).
         Redis = "redis",
+        /// Too few replicas of Redis had it in time (503).
+        Replicas = "replicas",
         /// Too many requests or bytes already wait (503).
         Overloaded = "overloaded",
         /// The body is larger than allowed (413).

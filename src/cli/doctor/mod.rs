@@ -133,7 +133,7 @@ async fn of_redis(store: &Store, loaded: &Loaded) -> Vec<Check> {
     let mut checks = vec![Check::ok("redis", format!("{} is reached", connection.url()))];
     let before = (store.nodes().await, work::sum(store, dead_after).await, Instant::now());
     match &before.0 {
-        Ok(nodes) => checks.extend(servers::checks(nodes)),
+        Ok(nodes) => checks.extend(servers::checks(nodes, config)),
         Err(error) => checks.push(Check::unknown("server", error)),
     }
     // A replica refuses the trial of the commands, and each refusal drops the connection.

@@ -75,6 +75,10 @@ async fn a_sound_deployment_passes() {
         ("redis", "redis://127.0.0.1"),
         ("server", "master, answers in"),
         ("durability", "appendfsync everysec"),
+        (
+            "replicas",
+            "0 replicas connected; an event is accepted once the master has it",
+        ),
         ("settings", "noeviction"),
         ("clock", "differ by"),
         ("permissions", "default"),
