@@ -38,6 +38,7 @@ pub mod settle;
 pub mod sources;
 pub mod streams;
 mod target;
+pub mod vitals;
 pub mod workers;
 
 use std::sync::Arc;

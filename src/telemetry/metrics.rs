@@ -6,7 +6,7 @@
 #![expect(clippy::disallowed_macros, reason = "the one file that records metrics")]
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, gauge, histogram, with_local_recorder};
@@ -19,6 +19,8 @@ use super::tally::Traffic;
 
 static HANDLES: OnceLock<Handles> = OnceLock::new();
 static SENDING: AtomicI64 = AtomicI64::new(0);
+/// Whether the last look at Redis was answered.
+static REDIS_ANSWERS: AtomicBool = AtomicBool::new(false);
 /// Forgets counters that are no longer counted on, which the recorder of all others never does.
 static OF_SUBSCRIPTIONS: OnceLock<PrometheusRecorder> = OnceLock::new();
 
@@ -247,6 +249,17 @@ pub fn set_dead_letters(letters: u64) {
     set(DEAD_LETTERS, letters);
 }
 
+/// Whether events are published.
+pub fn set_publishing(published: bool) {
+    set(PUBLISHING, u64::from(published));
+}
+
+/// Whether this process could read Redis when it looked last; shown until it says otherwise, also when nobody looks.
+pub fn set_redis_connected(answers: bool) {
+    REDIS_ANSWERS.store(answers, Ordering::Relaxed);
+    set(REDIS_CONNECTED, u64::from(answers));
+}
+
 /// Used memory over the limit, 0 to 1; 0 without a limit.
 pub fn set_redis_memory_ratio(ratio: f64) {
     gauge!(REDIS_MEMORY_RATIO).set(ratio);
@@ -283,6 +296,7 @@ pub(super) fn set_subscription(label: &str, standing: &Standing) {
     gauge!(PARKED, "subscription" => label.clone()).set(precise(standing.parked));
     gauge!(OLDEST_AGE, "stage" => "retry", "subscription" => label.clone()).set(standing.oldest);
     gauge!(CIRCUIT_STATE, "subscription" => label.clone()).set(f64::from(standing.circuit as u32));
+    gauge!(CIRCUIT_AGE, "subscription" => label.clone()).set(standing.circuit_age);
     gauge!(FAILED_PROBES, "subscription" => label.clone()).set(f64::from(standing.failed_probes));
     gauge!(NEXT_ATTEMPT, "subscription" => label.clone()).set(standing.next_attempt.unwrap_or_default());
     gauge!(SUBSCRIPTION_IN_FLIGHT, "subscription" => label.clone()).set(precise(standing.traffic.in_flight));
@@ -303,6 +317,7 @@ fn count_requests(label: &str, traffic: &Traffic) {
 /// Refreshes the gauges that this process owns, so that they never idle away.
 pub(super) fn set_own_gauges() {
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    set(REDIS_CONNECTED, u64::from(REDIS_ANSWERS.load(Ordering::Relaxed)));
     gauge!(IN_FLIGHT).set(precise(u64::try_from(SENDING.load(Ordering::Relaxed)).unwrap_or(0)));
 }
 

@@ -11,7 +11,8 @@ if is_removed(s) then return { 0, -1 } end
 unlock()
 if how == 'suspend' then
   redis.call('ZREM', WAKEUPS, s)
-  redis.call('HSET', circuit(s), 'suspended', '1', 'version', int(version))
+  redis.call('HSET', circuit(s), 'version', int(version))
+  redis.call('HSETNX', circuit(s), 'suspended', int(now))
   set_behind(s)
   return { 1, -1 }
 end
