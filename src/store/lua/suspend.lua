@@ -21,8 +21,6 @@ redis.call('HDEL', circuit(s), 'suspended', 'failures', 'not_before', 'refusals'
 if has_due(s) then
   arm(s, now, 'LT')
 elseif not redis.call('HGET', circuit(s), 'entry') then
-  close_circuit(s)
-  clear_behind(s)
-  arm_earliest(s)
+  settle_down(s)
 end
 return { 1, ms_to_soonest() }
