@@ -27,7 +27,8 @@ pub(super) struct Story {
 /// A subscriber that is well, one that refuses and then recovers, a Redis that stalls, and one that would lose all.
 /// Its two pods export their metrics at these addresses. Each state stands until `seen` has had a look at that pod.
 pub(super) async fn after_an_outage(admins: &[String; 2], seen: impl AsyncFn(&str)) -> Story {
-    let settings = [("HOLDFAST_ADMIN__REFRESH", "100ms")];
+    // A wait that is seen: some scrapes fall between two probes.
+    let settings = [("HOLDFAST_ADMIN__REFRESH", "100ms"), ("HOLDFAST_RETRY__DELAY", "5s")];
     let mut deployment = Deployment::start(0, &settings).await;
     deployment.redis.config_set("maxmemory", "256mb");
     // The label `fsync` is for those who let Holdfast read the configuration.
