@@ -26,6 +26,9 @@ pub enum PemError {
         /// What is wrong; never what is in the file.
         problem: String,
     },
+    /// A renewed one has ended already, unlike the one that it is to replace.
+    #[error("a certificate in it has ended already: {0}")]
+    Ended(String),
     /// Certificate and key don't belong together, or can't be served.
     #[error("the certificate and its key can't be used: {0}")]
     Unusable(#[from] rustls::Error),

@@ -108,6 +108,10 @@ impl<T: Clone + Send + Sync + 'static> Renewed<T> {
         let made = files.and_then(|(digest, files)| Ok((digest, (self.make)(&files)?)));
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.seen = seen;
+        let made = made.and_then(|(digest, made)| match (ended(&made.ends), ended(&state.made.ends)) {
+            (Some(end), None) => Err(PemError::Ended(time(end))),
+            _ => Ok((digest, made)),
+        });
         match made {
             Err(problem) => {
                 let until = state.made.ends.iter().map(|(_, end)| *end).min().map(time);
@@ -155,12 +159,22 @@ pub fn tell(ends: &[(Certificate, u64)]) {
     for (certificate, end) in ends {
         metrics::certificate_ends(*certificate, *end);
         let (certificate, until) = (certificate.as_str(), time(*end));
-        if i64::try_from(*end).is_ok_and(|end| end <= Timestamp::now().as_second()) {
+        if has_ended(*end) {
             warn!(certificate, until, "this certificate has ended: renew it");
         } else {
             info!(certificate, until, "a certificate is in use");
         }
     }
+}
+
+/// When the first of those ended that have.
+fn ended(ends: &[(Certificate, u64)]) -> Option<u64> {
+    let ended = ends.iter().map(|(_, end)| *end).filter(|end| has_ended(*end));
+    ended.min()
+}
+
+fn has_ended(end: u64) -> bool {
+    i64::try_from(end).is_ok_and(|end| end <= Timestamp::now().as_second())
 }
 
 /// Seconds since the epoch as RFC 3339.

@@ -26,7 +26,7 @@ pub(super) fn read(file: PathBuf) -> Result<Arc<Authorities>, StoreError> {
     Renewed::read(vec![("the authorities", file)], made).map_err(|error| {
         let why = match error {
             PemError::File { problem, .. } => problem,
-            PemError::Unusable(error) => error.to_string(),
+            other => other.to_string(),
         };
         StoreError::Setup(format!(
             "HOLDFAST_REDIS__CA_FILE={shown} cannot be used: {why}; name a readable PEM file with certificates"

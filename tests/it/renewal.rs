@@ -128,7 +128,7 @@ async fn a_renewed_certificate_is_shown_without_a_restart_and_a_bad_one_is_not()
     let mut stream = stream.send().await.unwrap();
     assert!(stream.chunk().await.unwrap().is_some(), "it has begun");
 
-    // Another one's key, then no key at all, then what is no certificate.
+    // Another one's key, then no key at all, then what is no certificate, then one that nobody would trust any more.
     mounted.swap(&files(1, 2));
     wait_until("both refuse it", SOON, async || said(pod, "KeyMismatch") == 2).await;
     mounted.swap(&files(1, 2)[..1]);
@@ -141,8 +141,17 @@ async fn a_renewed_certificate_is_shown_without_a_restart_and_a_bad_one_is_not()
         said(pod, "it holds no certificate") == 2
     })
     .await;
+    let over = ours.server("localhost", |server| {
+        server.not_before = date_time_ymd(2000, 1, 1);
+        server.not_after = date_time_ymd(2001, 1, 1);
+    });
+    mounted.swap(&[("tls.crt", &over.0), ("tls.key", &over.1)]);
+    wait_until("both say when it ended", SOON, async || {
+        said(pod, "ended already: 2001-01-01T00:00:00Z") == 2
+    })
+    .await;
     holds("each is said once", Duration::from_millis(300), async || {
-        said(pod, "the one before stays in force") == 6
+        said(pod, "the one before stays in force") == 8
     })
     .await;
     is_shown("the first is shown still", 0).await;
@@ -151,7 +160,7 @@ async fn a_renewed_certificate_is_shown_without_a_restart_and_a_bad_one_is_not()
         0,
         "nothing of the files is told"
     );
-    assert_eq!(said(pod, "2040-01-01T00:00:00Z"), 2 + 6, "it tells until when");
+    assert_eq!(said(pod, "2040-01-01T00:00:00Z"), 2 + 8, "it tells until when");
 
     mounted.swap(&files(2, 2));
     is_shown("the renewed one is shown", 2).await;
