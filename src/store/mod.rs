@@ -41,6 +41,7 @@ mod sole;
 pub mod sources;
 pub mod streams;
 mod target;
+pub mod vitals;
 pub mod workers;
 
 use std::sync::Arc;

@@ -26,6 +26,7 @@ pub(super) const BACKLOG: &str = "holdfast_backlog";
 pub(super) const PARKED: &str = "holdfast_parked";
 pub(super) const OLDEST_AGE: &str = "holdfast_oldest_age_seconds";
 pub(super) const CIRCUIT_STATE: &str = "holdfast_circuit_state";
+pub(super) const CIRCUIT_AGE: &str = "holdfast_circuit_age_seconds";
 pub(super) const FAILED_PROBES: &str = "holdfast_failed_probes";
 pub(super) const NEXT_ATTEMPT: &str = "holdfast_next_attempt_seconds";
 pub(super) const SUBSCRIPTION_ATTEMPTS: &str = "holdfast_subscription_attempts_total";
@@ -33,6 +34,8 @@ pub(super) const SUBSCRIPTION_DELIVERIES: &str = "holdfast_subscription_deliveri
 pub(super) const SUBSCRIPTION_IN_FLIGHT: &str = "holdfast_subscription_in_flight";
 pub(super) const IN_FLIGHT: &str = "holdfast_in_flight";
 pub(super) const DEAD_LETTERS: &str = "holdfast_dead_letters";
+pub(super) const PUBLISHING: &str = "holdfast_publishing";
+pub(super) const REDIS_CONNECTED: &str = "holdfast_redis_connected";
 pub(super) const REDIS_MEMORY_RATIO: &str = "holdfast_redis_memory_ratio";
 pub(super) const REDIS_DURABILITY: &str = "holdfast_redis_durability_info";
 pub(super) const ENTRIES_MISSING: &str = "holdfast_entries_missing_total";
@@ -232,7 +235,8 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         BACKLOG,
         G,
         Unit::Count,
-        "Work for workers now: events not settled and what is parked for subscribers that answer. Use max, not sum.",
+        "Work for workers now: events not settled and what is parked for subscribers that answer; 0 while nothing is \
+         published. Use max, not sum.",
     ),
     (
         PARKED,
@@ -251,6 +255,12 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         G,
         Unit::Count,
         "0 closed, 1 draining, 2 open, 3 suspended. Use max over pods.",
+    ),
+    (
+        CIRCUIT_AGE,
+        G,
+        Unit::Seconds,
+        "How long a subscription has been unavailable or suspended; 0 while it is neither. Use max over pods.",
     ),
     (
         FAILED_PROBES,
@@ -293,6 +303,18 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         G,
         Unit::Count,
         "Dead letters kept. Use max over pods, not sum.",
+    ),
+    (
+        PUBLISHING,
+        G,
+        Unit::Count,
+        "1 while events are published, 0 while that is switched off (Redfish's ServiceEnabled). Use max over pods.",
+    ),
+    (
+        REDIS_CONNECTED,
+        G,
+        Unit::Count,
+        "1 while this pod reads Redis, 0 when its last look failed or none has worked yet. Max over pods: whether any does.",
     ),
     (
         REDIS_MEMORY_RATIO,

@@ -141,6 +141,8 @@ mod tests {
         m::set_stream_pending(5);
         m::set_backlog(8);
         m::set_stream_oldest_age(millis(1500));
+        m::set_publishing(false);
+        m::set_redis_connected(true);
         m::set_dead_letters(6);
         m::set_ledger("wanted", 7);
         m::set_ledger_imbalance(0);
@@ -165,6 +167,7 @@ mod tests {
             parked: 7,
             oldest: millis(2500),
             circuit: CircuitState::Open,
+            circuit_age: millis(61_500),
             failed_probes: 3,
             next_attempt: Some(millis(500)),
             traffic: tally.take(),
@@ -202,6 +205,9 @@ mod tests {
             "holdfast_deliveries_total{result=\"parked\"} 3",
             "holdfast_oldest_age_seconds{stage=\"stream\"} 1.5",
             "holdfast_circuit_state{subscription=\"s1\"} 2",
+            "holdfast_circuit_age_seconds{subscription=\"s1\"} 61.5",
+            "holdfast_publishing 0",
+            "holdfast_redis_connected 1",
             "holdfast_failed_probes{subscription=\"s1\"} 3",
             "holdfast_next_attempt_seconds{subscription=\"s1\"} 0.5",
             "holdfast_subscription_in_flight{subscription=\"s1\"} 1",

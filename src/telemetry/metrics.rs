@@ -6,7 +6,7 @@
 #![expect(clippy::disallowed_macros, reason = "records metrics of the catalogue")]
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, gauge, histogram, with_local_recorder};
@@ -22,6 +22,8 @@ static HANDLES: OnceLock<Handles> = OnceLock::new();
 static SENDING: AtomicI64 = AtomicI64::new(0);
 /// When each certificate ends, by its number; 0 for those that are not in use.
 static CERTIFICATES: [AtomicU64; Certificate::ALL.len()] = [const { AtomicU64::new(0) }; Certificate::ALL.len()];
+/// Whether the last look at Redis was answered.
+static REDIS_ANSWERS: AtomicBool = AtomicBool::new(false);
 /// Forgets counters that are no longer counted on, which the recorder of all others never does.
 static OF_SUBSCRIPTIONS: OnceLock<PrometheusRecorder> = OnceLock::new();
 
@@ -257,6 +259,17 @@ pub fn set_dead_letters(letters: u64) {
     set(DEAD_LETTERS, letters);
 }
 
+/// Whether events are published.
+pub fn set_publishing(published: bool) {
+    set(PUBLISHING, u64::from(published));
+}
+
+/// Whether this process could read Redis when it looked last; shown until it says otherwise, also when nobody looks.
+pub fn set_redis_connected(answers: bool) {
+    REDIS_ANSWERS.store(answers, Ordering::Relaxed);
+    set(REDIS_CONNECTED, u64::from(answers));
+}
+
 /// Used memory over the limit, 0 to 1; 0 without a limit.
 pub fn set_redis_memory_ratio(ratio: f64) {
     gauge!(REDIS_MEMORY_RATIO).set(ratio);
@@ -293,6 +306,7 @@ pub(super) fn set_subscription(label: &str, standing: &Standing) {
     gauge!(PARKED, "subscription" => label.clone()).set(precise(standing.parked));
     gauge!(OLDEST_AGE, "stage" => "retry", "subscription" => label.clone()).set(standing.oldest);
     gauge!(CIRCUIT_STATE, "subscription" => label.clone()).set(f64::from(standing.circuit as u32));
+    gauge!(CIRCUIT_AGE, "subscription" => label.clone()).set(standing.circuit_age);
     gauge!(FAILED_PROBES, "subscription" => label.clone()).set(f64::from(standing.failed_probes));
     gauge!(NEXT_ATTEMPT, "subscription" => label.clone()).set(standing.next_attempt.unwrap_or_default());
     gauge!(SUBSCRIPTION_IN_FLIGHT, "subscription" => label.clone()).set(precise(standing.traffic.in_flight));
@@ -319,6 +333,7 @@ pub fn certificate_ends(certificate: Certificate, end: u64) {
 pub(super) fn set_own_gauges() {
     service::set_own_gauges();
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    set(REDIS_CONNECTED, u64::from(REDIS_ANSWERS.load(Ordering::Relaxed)));
     gauge!(IN_FLIGHT).set(held(&SENDING));
     for (certificate, end) in Certificate::ALL.iter().zip(&CERTIFICATES) {
         let end = end.load(Ordering::Relaxed);

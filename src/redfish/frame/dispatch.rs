@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
@@ -112,7 +112,8 @@ async fn answer(
     if let Some(version) = head.headers.get("odata-version")
         && version != "4.0"
     {
-        let message = message::header_invalid("OData-Version");
+        let message = message::header_invalid(whole_header("OData-Version", version));
+        let message = message.advise("Resubmit the request with the header 'OData-Version: 4.0', or without it.");
         return Err(Failure::new(StatusCode::PRECONDITION_FAILED, message));
     }
     let text = head.uri.query().unwrap_or_default();
@@ -250,11 +251,11 @@ fn decoded(path: &str) -> String {
 
 /// Reads a body that says it is JSON, or says nothing.
 async fn read_body<'a>(service: &'a Service, headers: &HeaderMap, body: Body, limit: u64) -> Result<Held<'a>, Failure> {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .map(|kind| kind.to_str().unwrap_or_default());
-    if kind.is_some_and(|kind| !is_json(kind)) {
-        let message = message::header_invalid("Content-Type");
+    if let Some(kind) = headers.get(header::CONTENT_TYPE)
+        && !is_json(kind)
+    {
+        let message = message::header_invalid(whole_header("Content-Type", kind));
+        let message = message.advise("Resubmit the request with the header 'Content-Type: application/json'.");
         return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
     let read = service.bodies.read(headers, body, limit).await;
@@ -278,7 +279,23 @@ fn object(bytes: &[u8]) -> Result<Map<String, Value>, Failure> {
     }
 }
 
-fn is_json(kind: &str) -> bool {
-    let essence = kind.split(';').next().unwrap_or_default().trim();
+/// A header as a message names it: its field and, cut to a bearable length, its value.
+fn whole_header(field: &str, value: &HeaderValue) -> String {
+    const LONGEST: usize = 100;
+    let value: String = String::from_utf8_lossy(value.as_bytes())
+        .chars()
+        .take(LONGEST)
+        .collect();
+    format!("{field}: {value}")
+}
+
+fn is_json(kind: &HeaderValue) -> bool {
+    let essence = kind
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
     essence.eq_ignore_ascii_case("application/json")
 }

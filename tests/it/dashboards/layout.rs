@@ -260,7 +260,9 @@ fn every_mistake_is_found() {
         ),
         (
             "/panels/11/fieldConfig/defaults/links/0/url",
-            json!("/d/holdfast-overview?var-datasource=${datasource}&var-job=${subscription}&${__url_time_range}"),
+            json!(
+                "/d/holdfast-overview?var-datasource=${datasource}&var-namespace=${namespace}&var-job=${subscription}&${__url_time_range}"
+            ),
             "nothing fills in subscription",
         ),
     ];
