@@ -1,4 +1,4 @@
-//! A subscriber comes back: how soon the first parked delivery reaches it, and how fast the others follow.
+//! A subscriber comes back: how soon the first parked delivery reaches it, and how fast the others follow, one by one and together.
 //!
 //! It answers 503 until a probe was just refused, then 200: the longest that it can have to wait.
 
@@ -21,28 +21,41 @@ pub(crate) async fn measure(plan: Plan) -> Vec<Row> {
     let mut runs = Vec::new();
     for _ in 0..plan.runs {
         let alone = bare.run(&mut sink, concurrency, posts).await;
-        let run = recover(&mut sink, parked, rate(&alone, posts / 10)).await;
+        let bare = rate(&alone, posts / 10);
+        let (first, second, apart) = recover(&mut sink, parked, false).await;
+        let (_, _, together) = recover(&mut sink, parked, true).await;
         println!(
-            "   bare {:.0}/s, drain {:.0}/s: {:.3}; first after {:.0} ms, second {:.1} ms later",
-            run.bare,
-            run.rate,
-            run.rate / run.bare,
-            run.first,
-            run.second
+            "   bare {bare:.0}/s, one by one {apart:.0}/s: {:.3}, together {together:.0}/s: {:.3}; first after \
+             {first:.0} ms, second {second:.1} ms later",
+            apart / bare,
+            together / bare,
         );
-        runs.push(run);
+        runs.push(Run {
+            bare,
+            apart,
+            together,
+            first,
+            second,
+        });
     }
-    let of = |value: fn(&Recovery) -> f64| Samples::new(runs.iter().map(value));
+    let of = |value: fn(&Run) -> f64| Samples::new(runs.iter().map(value));
     let allowed = (WAIT + Duration::from_millis(100)).as_secs_f64() * 1e3;
     vec![
         Row::new(
-            format!("draining {parked} parked: POST/s against the bare loop"),
+            format!("draining {parked} parked one by one: POST/s against the bare loop"),
             "",
-            of(|run| run.rate / run.bare),
+            of(|run| run.apart / run.bare),
         )
         .mark(Mark::AtLeast(0.80))
         .note("from the first POST after recovery to the last, ramp included"),
-        Row::new(format!("draining {parked} parked"), "/s", of(|run| run.rate)),
+        Row::new("the same: POST/s", "/s", of(|run| run.apart)),
+        Row::new(
+            "the same, several in a message as by default: deliveries/s against the bare loop",
+            "",
+            of(|run| run.together / run.bare),
+        )
+        .mark(Mark::AtLeast(0.80)),
+        Row::new("the same: deliveries/s", "/s", of(|run| run.together)),
         Row::new(
             "recovery → first parked delivery, wait period 1 s, worst case",
             " ms",
@@ -54,18 +67,23 @@ pub(crate) async fn measure(plan: Plan) -> Vec<Row> {
     ]
 }
 
-struct Recovery {
+/// Rates a second, times in ms.
+struct Run {
     bare: f64,
-    rate: f64,
+    apart: f64,
+    together: f64,
     first: f64,
     second: f64,
 }
 
-async fn recover(sink: &mut Sink, parked: usize, bare: f64) -> Recovery {
+/// From the recovery to the first delivery and from there to the second, in ms, and how many came a second.
+async fn recover(sink: &mut Sink, parked: usize, coalesce: bool) -> (f64, f64, f64) {
     sink.clear().await;
     sink.set_mode(0..1, Mode::Answer(503)).await;
     let mut deployment = Deployment::start(1).await;
-    deployment.subscribe("s0", &sink.url(0), |_| {}).await;
+    deployment
+        .subscribe("s0", &sink.url(0), |to| to.coalesce = coalesce)
+        .await;
     let url = deployment.redis.url();
     deployment.add_worker(&url, &WAITING);
     deployment.publish(parked).await;
@@ -79,10 +97,6 @@ async fn recover(sink: &mut Sink, parked: usize, bare: f64) -> Recovery {
     expect_each_once(&arrivals, parked);
     let accepted: Vec<Arrival> = arrivals.into_iter().filter(|arrival| arrival.status == 200).collect();
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
-    Recovery {
-        bare,
-        rate: rate(&accepted, 0),
-        first: ms(accepted[0].at.saturating_sub(back)),
-        second: ms(accepted[1].at - accepted[0].at),
-    }
+    let first = ms(accepted[0].at.saturating_sub(back));
+    (first, ms(accepted[1].at - accepted[0].at), rate(&accepted, 0))
 }

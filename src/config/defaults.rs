@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use crate::domain::units::{Period, Size};
 
-use super::{Admin, Delivery, Embedded, Intake, Limits, Log, LogFormat, Recent, Redfish, Redis, Retry, Worker};
+use super::{
+    Admin, Certificates, Delivery, Embedded, Intake, Limits, Log, LogFormat, Recent, Redfish, Redis, Retry, Worker,
+};
 
 impl Default for Redis {
     fn default() -> Self {
@@ -86,6 +88,14 @@ impl Default for Redfish {
             lockout_reset: Period::from_secs(60),
             max_connections_per_client: 256,
             max_subscriptions: 10_000,
+        }
+    }
+}
+
+impl Default for Certificates {
+    fn default() -> Self {
+        Self {
+            check: Period::from_secs(30),
         }
     }
 }

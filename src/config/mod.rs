@@ -42,6 +42,8 @@ pub struct Config {
     pub admin: Admin,
     /// The Redfish service.
     pub redfish: Redfish,
+    /// How certificates that are given as files are kept up to date.
+    pub certificates: Certificates,
     /// How one delivery is sent.
     pub delivery: Delivery,
     /// When a delivery is tried again, and when it is given up.
@@ -227,6 +229,14 @@ pub struct Redfish {
     pub max_connections_per_client: usize,
     /// Subscriptions at once, event streams among them; a further one is refused over Redfish.
     pub max_subscriptions: usize,
+}
+
+/// Certificates that are given as files: those of Redfish and intake, and the authorities of Redis.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Certificates {
+    /// How often the files are looked at; those that were renewed are in force then.
+    pub check: Period,
 }
 
 /// Sending to subscribers.

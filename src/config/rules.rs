@@ -199,6 +199,7 @@ const RULES: &[Rule] = &[
     ("redfish.max_subscriptions", COUNT, |c| {
         count(c.redfish.max_subscriptions)
     }),
+    ("certificates.check", SOME_TIME, |c| some_time(c.certificates.check)),
     ("delivery.direct_wait", ANY_TIME, |c| any_time(c.delivery.direct_wait)),
     ("delivery.connect_timeout", SOME_TIME, |c| {
         some_time(c.delivery.connect_timeout)

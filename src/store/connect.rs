@@ -18,6 +18,7 @@ use fred::types::config::{
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::authorities::Authorities;
 use super::error::{StoreError, masked};
 use super::link::Link;
 use super::outage::Outage;
@@ -68,6 +69,7 @@ struct Shared {
     tasks: TaskTracker,
     closing: CancellationToken,
     outage: Arc<Outage>,
+    authorities: Option<Arc<Authorities>>,
 }
 
 /// Everything needed to make one more client.
@@ -88,9 +90,9 @@ impl Connection {
     /// [`StoreError::Connect`].
     pub async fn open(settings: &config::Redis, url: &str, first: FirstConnect) -> Result<Self, StoreError> {
         let mut target = target(settings, url)?;
-        target.fail_fast = first == FirstConnect::FailFast;
+        target.config.fail_fast = first == FirstConnect::FailFast;
         let settings_of_clients = Settings {
-            target,
+            target: target.config,
             url: masked(url),
             first,
             command_timeout: settings.command_timeout.0,
@@ -109,6 +111,7 @@ impl Connection {
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             outage: Arc::default(),
+            authorities: target.authorities,
         }));
         for (number, client) in connection.0.pool.iter().enumerate() {
             let name = format!("{}-{number}", settings.prefix);
@@ -183,6 +186,14 @@ impl Connection {
     pub async fn connected(&self) {
         for client in &self.0.pool {
             connected(client).await;
+        }
+    }
+
+    /// Looks so often, for as long as there are connections, whether the file with the authorities was renewed:
+    /// those that are made from then on trust what is in it now.
+    pub fn watch_authorities(&self, every: Duration) {
+        if let Some(authorities) = &self.0.authorities {
+            authorities.watch(every);
         }
     }
 

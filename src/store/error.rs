@@ -60,6 +60,9 @@ pub enum StoreError {
     /// The id of a new subscription is in use.
     #[error("there is a subscription {0} already")]
     Taken(SubscriptionId),
+    /// There may be no further subscription.
+    #[error("there are as many subscriptions as redfish.max_subscriptions allows")]
+    Full,
     /// No such subscription.
     #[error("there is no subscription {0}; see `holdfast subscriptions list`")]
     Unknown(SubscriptionId),
@@ -240,6 +243,9 @@ fn connect_advice(source: &RedisError) -> &'static str {
         }
         _ if source.details().contains("cluster support disabled") => {
             "This server is no Cluster: write redis:// in place of redis-cluster:// in HOLDFAST_REDIS__URL"
+        }
+        _ if source.details().contains("'select'") => {
+            "Leave the database out of HOLDFAST_REDIS__URL (holdfast has a prefix of its own), or grant the user +select"
         }
         _ if source.details().contains("LOADING") => "It is loading its data: wait until it has done so",
         ErrorKind::Timeout => {

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod alarm;
+mod authorities;
 mod book;
 pub mod census;
 pub mod circuits;
@@ -41,6 +42,7 @@ mod sole;
 pub mod sources;
 pub mod streams;
 mod target;
+pub mod vitals;
 pub mod workers;
 
 use std::sync::Arc;

@@ -55,6 +55,7 @@ const COMMANDS: &[&str] = &[
     "HMGET HASH probe",
     "HGETALL HASH",
     "HSTRLEN HASH probe",
+    "HLEN HASH",
     "HSCAN HASH 0 COUNT 1",
     "HDEL HASH probe",
     "SADD SET probe",

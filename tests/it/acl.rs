@@ -107,6 +107,24 @@ fn as_holdfast(redis: &TestRedis, line: &str) -> String {
     redis.as_holdfast(&line.split(' ').collect::<Vec<_>>())
 }
 
+/// SELECT is not among what the user may do, and the first database needs none.
+#[tokio::test]
+async fn a_database_in_the_url_costs_no_permission_unless_it_is_another() {
+    let redis = TestRedis::start();
+    let settings = config::Redis::default();
+    let open = async |number: u8| {
+        Connection::open(&settings, &format!("{}/{number}", redis.url()), FirstConnect::FailFast).await
+    };
+    let first = open(0).await.unwrap();
+    assert!(probe(&first, "holdfast").await.is_ok());
+    first.quit().await;
+    let message = open(1).await.err().unwrap().to_string();
+    assert!(
+        message.contains("Leave the database out of HOLDFAST_REDIS__URL"),
+        "{message}"
+    );
+}
+
 /// What the start tries, it names when it is not granted. The rest is what the connection sends by itself, and what
 /// can be done without.
 #[tokio::test]

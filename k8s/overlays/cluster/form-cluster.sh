@@ -1,7 +1,7 @@
 #!/bin/sh
 # Joins the nodes into a Cluster, each master with one replica; nothing to do where that was done before.
 #
-# NODES are their names; REDISCLI_AUTH is the password.
+# NODES are their names; REDISCLI_AUTH is the password of the user "default".
 set -eu
 first=${NODES%% *}
 

@@ -68,6 +68,10 @@ impl Cli {
             .env(LOOPBACK.0, LOOPBACK.1)
             .env("HOLDFAST_REDIS__URL", &self.url)
             .env("HOLDFAST_REDIS__COMMAND_TIMEOUT", "2s")
+            // One that serves takes no port that another program or test may have.
+            .env("HOLDFAST_INTAKE__LISTEN", "127.0.0.1:0")
+            .env("HOLDFAST_ADMIN__LISTEN", "127.0.0.1:0")
+            .env("HOLDFAST_REDFISH__LISTEN", "127.0.0.1:0")
             .env("HOLDFAST_EMBEDDED__DATA_DIR", self.path().join("data"))
             .current_dir(self.path())
             .stdin(Stdio::piped())

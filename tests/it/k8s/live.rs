@@ -7,7 +7,9 @@ use super::manifests::{Manifests, REDIS, directory};
 use crate::engine::harness::SOON;
 use crate::support::{Holdfast, free_port, wait_until};
 
-const PASSWORD: &str = "pass word \"with\" odd 'signs'";
+const PASSWORD: &str = "everyday";
+/// Of those who look after Redis.
+const ADMIN_PASSWORD: &str = "pass word \"with\" odd 'signs'";
 const CONTAINER: &str = "/spec/template/spec/containers/0";
 
 /// The StatefulSet's server on a port and a directory of the test's own, killed on drop.
@@ -32,16 +34,21 @@ fn serve(manifests: &Manifests, port: u16, data: &Path) -> Server {
     let config = data.join("redis.conf");
     std::fs::write(&config, here).unwrap();
     let config = config.display().to_string();
+    let file = |name: &str| directory().join(name).display().to_string();
     let command: Vec<String> = words(manifests, &format!("{CONTAINER}/command"))
         .into_iter()
         .map(|word| {
-            word.replace("$(REDISCLI_AUTH)", PASSWORD)
+            word.replace("/etc/redis/start-redis.sh", &file("start-redis.sh"))
                 .replace("/etc/redis/redis.conf", &config)
         })
         .collect();
     let process = Command::new(&command[0])
         .args(&command[1..])
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .env("DATA", data)
+        .env("RULES", file("holdfast.acl"))
+        .env("REDISCLI_AUTH", ADMIN_PASSWORD)
+        .env("USER_PASSWORD", PASSWORD)
         .stdout(Stdio::null())
         .spawn();
     Server(process.unwrap())
@@ -66,7 +73,7 @@ async fn redis_and_a_worker_run_with_what_the_base_gives_them() {
     let port = free_port();
     let _server = serve(&manifests, port, data.path());
     wait_until("Redis is ready by its probe", SOON, async || {
-        probe(&manifests, port, PASSWORD)
+        probe(&manifests, port, ADMIN_PASSWORD)
     })
     .await;
     assert!(
@@ -89,7 +96,8 @@ async fn redis_and_a_worker_run_with_what_the_base_gives_them() {
     let worker = Holdfast::start(&["serve"], &environment);
     worker.answers("/livez", SOON).await;
     worker.answers("/readyz", SOON).await;
-    let durable = r#"holdfast_redis_durability_info{append_only="yes",fsync="everysec",eviction="noeviction""#;
+    // Its user may not read the configuration, and INFO does not tell the fsync.
+    let durable = r#"holdfast_redis_durability_info{append_only="yes",fsync="unknown",eviction="noeviction""#;
     wait_until("the metrics tell a durable Redis", SOON, async || {
         let answer = reqwest::get(worker.admin("/metrics")).await.unwrap();
         answer.text().await.unwrap().contains(durable)

@@ -21,6 +21,8 @@ pub(super) struct Manifests {
     pub(super) tuning: BTreeMap<String, String>,
     /// Settings of the Redis server.
     pub(super) redis: BTreeMap<String, String>,
+    /// What Holdfast's user may do there.
+    pub(super) rules: String,
 }
 
 /// The settings that are in force with the ConfigMap as the environment, as `holdfast config --json` shows them.
@@ -68,6 +70,7 @@ impl Manifests {
             kustomization,
             tuning: pairs(&read("tuning.env"), '='),
             redis: pairs(&read("redis.conf"), ' '),
+            rules: read("holdfast.acl"),
         }
     }
 
@@ -84,6 +87,7 @@ impl Manifests {
             kustomization: Value::Null,
             tuning: serde_json::from_value(tuning).unwrap(),
             redis: pairs(settings["redis.conf"].as_str().unwrap_or_default(), ' '),
+            rules: settings["holdfast.acl"].as_str().unwrap_or_default().to_owned(),
             objects: all.into_iter().map(|object| (name_of(&object), object)).collect(),
         }
     }

@@ -1,4 +1,4 @@
-//! What keeps the events: Redis' durability, its memory, its disk, its password, and who may reach it.
+//! What keeps the events: Redis' durability, its memory, its disk, its users, and who may reach it.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,8 @@ pub(super) fn complaints(manifests: &Manifests, config: &InForce) -> Vec<String>
     let mut found = Vec::new();
     durability(manifests, &mut found);
     sizes(manifests, &mut found);
-    password(manifests, &mut found);
+    passwords(manifests, &mut found);
+    user(manifests, config, &mut found);
     address(manifests, config, &mut found);
     policy(manifests, &mut found);
     found
@@ -59,17 +60,20 @@ fn sizes(manifests: &Manifests, found: &mut Vec<String>) {
     }
 }
 
-fn password(manifests: &Manifests, found: &mut Vec<String>) {
+fn passwords(manifests: &Manifests, found: &mut Vec<String>) {
     let secret = |pod: &str, variable: &str| {
         let env = manifests.at(pod, CONTAINER)["env"].as_array();
         let entry = env.and_then(|env| env.iter().find(|entry| entry["name"] == variable));
         entry.map_or(Value::Null, |entry| entry["valueFrom"]["secretKeyRef"].clone())
     };
-    let expected = json!({"name": "holdfast-redis", "key": "password"});
-    let holdfast = HOLDFAST.map(|pod| (pod, "HOLDFAST_REDIS__PASSWORD"));
-    for (pod, variable) in holdfast.into_iter().chain([(REDIS, "REDISCLI_AUTH")]) {
+    let holdfast = HOLDFAST.map(|pod| (pod, "HOLDFAST_REDIS__PASSWORD", "password"));
+    let redis = [
+        (REDIS, "USER_PASSWORD", "password"),
+        (REDIS, "REDISCLI_AUTH", "admin-password"),
+    ];
+    for (pod, variable, key) in holdfast.into_iter().chain(redis) {
         let found_there = secret(pod, variable);
-        if found_there != expected {
+        if found_there != json!({"name": "holdfast-redis", "key": key}) {
             found.push(format!(
                 "{pod}: {variable} comes from {found_there}, not from the Secret"
             ));
@@ -86,9 +90,23 @@ fn password(manifests: &Manifests, found: &mut Vec<String>) {
     if secret(API, "HOLDFAST_REDFISH__ADMIN_PASSWORD") != json!({"name": "holdfast-secrets", "key": "admin-password"}) {
         found.push("the first administrator's password is in a log".to_owned());
     }
+}
+
+/// Holdfast logs in as a user that may do what it needs and no more.
+fn user(manifests: &Manifests, config: &InForce, found: &mut Vec<String>) {
     let command = manifests.at(REDIS, CONTAINER)["command"].to_string();
-    if !command.contains(r#""--requirepass","$(REDISCLI_AUTH)""#) {
+    if !command.contains("/etc/redis/start-redis.sh") {
         found.push(format!("Redis asks for no password: {command}"));
+    }
+    let (name, _) = config.setting("HOLDFAST_REDIS__USERNAME");
+    let rules = &manifests.rules;
+    if rules.split_whitespace().take(2).ne(["user", name.as_str()]) {
+        found.push(format!(
+            "HOLDFAST_REDIS__USERNAME is {name:?}, which Redis does not know"
+        ));
+    }
+    if rules != include_str!("../../../config/holdfast.acl") {
+        found.push("k8s/base/holdfast.acl differs from config/holdfast.acl: copy it".to_owned());
     }
 }
 

@@ -15,11 +15,13 @@ enum Mistake {
     Tuned(&'static str, &'static str),
     /// A setting of Redis.
     Redis(&'static str, &'static str),
+    /// One more rule for Holdfast's user there.
+    Granted(&'static str),
     /// A value that the kustomization fills in.
     Filled(&'static str, Value),
 }
 
-use Mistake::{Filled, Redis, Set, Tuned, Without};
+use Mistake::{Filled, Granted, Redis, Set, Tuned, Without};
 
 impl Mistake {
     fn make(&self, manifests: &mut Manifests) {
@@ -28,6 +30,7 @@ impl Mistake {
             Without(object) => drop(manifests.objects.remove(*object).unwrap()),
             Tuned(variable, value) => drop(manifests.tuning.insert((*variable).to_owned(), (*value).to_owned())),
             Redis(name, value) => drop(manifests.redis.insert((*name).to_owned(), (*value).to_owned())),
+            Granted(rule) => manifests.rules = format!("{} {rule}\n", manifests.rules.trim_end()),
             Filled(pointer, value) => set(&mut manifests.kustomization, pointer, value.clone()),
         }
     }
@@ -179,7 +182,7 @@ fn mistakes() -> Vec<(Mistake, &'static str)> {
             container(WORKER, "/env/0/value", json!("all")),
             "its role is not worker",
         ),
-        (container(API, "/env/3", json!(null)), "password is in a log"),
+        (container(API, "/env/4", json!(null)), "password is in a log"),
         (
             container(
                 WORKER,
@@ -192,6 +195,11 @@ fn mistakes() -> Vec<(Mistake, &'static str)> {
             container(REDIS, "/command", json!(["redis-server", "/etc/redis/redis.conf"])),
             "asks for no password",
         ),
+        (
+            Tuned("HOLDFAST_REDIS__USERNAME", "default"),
+            "\"default\", which Redis does not know",
+        ),
+        (Granted("+@all"), "holdfast.acl differs"),
         (
             Tuned("HOLDFAST_REDIS__URL", "redis://redis:6379/0"),
             "Redis is at redis://holdfast-redis:6379/0",

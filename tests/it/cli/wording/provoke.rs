@@ -15,9 +15,6 @@ const EVENT: &str = r#"{"Events":[{"MessageId":"Base.1.0.Test"}]}"#;
 fn message(cli: &Cli, variables: &[(&str, &str)], arguments: &[&str], input: &str, names: &[(&str, &str)]) -> String {
     let mut command = cli.command(arguments);
     command
-        .env("HOLDFAST_INTAKE__LISTEN", "127.0.0.1:0")
-        .env("HOLDFAST_ADMIN__LISTEN", "127.0.0.1:0")
-        .env("HOLDFAST_REDFISH__LISTEN", "127.0.0.1:0")
         .env("HOLDFAST_LOG__FORMAT", "json")
         .envs(variables.iter().copied());
     shown(cli, command, input, names)

@@ -2,7 +2,7 @@
 # Starts Redis as what the Sentinels say, else as what it was before, else (the first start of all) with the first pod as
 # the master. Its settings are on the volume, since Sentinel writes changes of the master into them.
 #
-# SELF, FIRST and SENTINEL are addresses; REDISCLI_AUTH is the password.
+# SELF, FIRST and SENTINEL are addresses; REDISCLI_AUTH is the password with which a replica follows its master.
 set -eu
 settings=${SETTINGS:-/etc/redis/redis.conf}
 data=${DATA:-/data}
@@ -16,9 +16,9 @@ if [ -z "$master" ] && [ -f "$written" ]; then
 fi
 {
   sed "s|^dir .*|dir $data|" "$settings"
-  printf '%s\n' "requirepass \"$REDISCLI_AUTH\"" "masterauth \"$REDISCLI_AUTH\"" \
+  printf '%s\n' "masterauth \"$REDISCLI_AUTH\"" \
     "replica-announce-ip $SELF" 'min-replicas-to-write 1' 'min-replicas-max-lag 10'
   if [ "${master:-$FIRST}" != "$SELF" ]; then echo "replicaof ${master:-$FIRST} 6379"; fi
 } >"$written.new"
 mv "$written.new" "$written"
-exec redis-server "$written" "$@"
+exec sh "${START:-/etc/redis/start-redis.sh}" "$written" "$@"
