@@ -24,6 +24,7 @@ pub mod memory;
 pub mod nodes;
 pub mod outage;
 mod partition;
+mod past;
 pub mod permissions;
 pub mod probe;
 pub mod pulses;

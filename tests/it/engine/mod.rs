@@ -24,6 +24,7 @@ mod secrets;
 mod service;
 mod service_settings;
 mod start;
+mod stepped_back;
 mod subscriber;
 mod subscriptions;
 mod together;
