@@ -21,6 +21,7 @@ use crate::store::probe::ServerFacts;
 use crate::store::{Store, StoreError};
 use crate::telemetry::labels::CircuitState;
 use crate::telemetry::metrics::{self, Durability};
+use crate::telemetry::service;
 use crate::telemetry::subscriptions::{Standing, SubscriptionGauges};
 use crate::telemetry::tally::Traffic;
 
@@ -44,10 +45,14 @@ pub struct Gauges {
     store: Arc<Store>,
     audience: AskAudience,
     facts: ServerFacts,
+    /// `redis.confirm_replicas`.
+    confirming: u32,
     /// When `appendfsync` and `min-replicas-to-write` were read; `None` when that is to be done again.
     settings_read: Option<Instant>,
     refresh: Duration,
     dead_after: Duration,
+    /// When a session of the Redfish service is over; `None` in a process that does not serve it.
+    sessions: Option<Duration>,
     labels: SubscriptionGauges,
     history: Arc<History>,
     /// Removed events that were there at the last look; `None` before the first.
@@ -92,9 +97,12 @@ impl Gauges {
             store,
             audience: Box::new(audience),
             facts,
+            confirming: config.redis.confirm_replicas,
             settings_read: Some(Instant::now()),
             refresh: config.admin.refresh.0,
             dead_after: config.worker.dead_after.0,
+            sessions: (config.redfish.enabled && config.serve.role.takes_in())
+                .then_some(config.redfish.session_timeout.0),
             labels: SubscriptionGauges::new(config.admin.max_subscription_labels),
             history,
             removed: None,
@@ -145,6 +153,9 @@ impl Gauges {
             metrics::set_redis_memory_ratio(memory.ratio());
         }
         metrics::set_redis_durability(&durability(&self.facts));
+        if let Some(timeout) = self.sessions {
+            service::set_sessions(self.store.session_count(timeout, totals.now_ms).await?);
+        }
         totals.publish();
         self.history
             .record(Sample::new(totals.now_ms, &totals.ledger, totals.events));
@@ -167,7 +178,7 @@ impl Gauges {
         let Some(vitals) = self.store.vitals().await? else {
             return Ok(Memory::default());
         };
-        let before = self.facts.warnings();
+        let before = self.facts.warnings(self.confirming);
         self.facts.renew(&vitals);
         // A user who could not read them at the start is not asked for again and again: each refusal is an error in
         // Redis' statistics.
@@ -176,7 +187,7 @@ impl Gauges {
             (self.facts.fsync, self.facts.min_replicas) = self.store.durability_settings().await?;
             self.settings_read = Some(Instant::now());
         }
-        let now = self.facts.warnings();
+        let now = self.facts.warnings(self.confirming);
         for warning in now.iter().filter(|warning| !before.contains(warning)) {
             warn!("durability: {warning}");
         }

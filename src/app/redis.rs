@@ -43,6 +43,7 @@ impl Redis {
         };
         let url = embedded.as_ref().map_or(config.redis.url.as_str(), Embedded::url);
         let connection = Connection::open(&config.redis, url, FirstConnect::KeepTrying).await?;
+        connection.watch_authorities(config.certificates.check.0);
         if !connection.is_connected() {
             info!(redis = connection.url(), "waiting for Redis");
         }
@@ -52,7 +53,7 @@ impl Redis {
         let store = Store::open(connection, &config.redis.prefix, Some(config.redis.partitions))
             .await?
             .sealed_by(sealer);
-        report_weaknesses(&store, &facts).await;
+        report_weaknesses(&store, &facts, config.redis.confirm_replicas).await;
         Ok(Self {
             store: Arc::new(store),
             facts,
@@ -70,9 +71,9 @@ impl Redis {
 }
 
 /// Warns about what may lose events; on a Cluster about each master.
-async fn report_weaknesses(store: &Store, facts: &ServerFacts) {
+async fn report_weaknesses(store: &Store, facts: &ServerFacts, confirming: u32) {
     if !facts.cluster {
-        for warning in facts.warnings() {
+        for warning in facts.warnings(confirming) {
             warn!("durability: {warning}");
         }
         return;
@@ -80,7 +81,7 @@ async fn report_weaknesses(store: &Store, facts: &ServerFacts) {
     match store.nodes().await {
         Ok(nodes) => {
             for node in nodes {
-                for warning in node.facts.warnings() {
+                for warning in node.facts.warnings(confirming) {
                     warn!(server = node.address, "durability: {warning}");
                 }
             }

@@ -60,21 +60,19 @@ impl Entry {
 }
 
 impl Partition {
-    /// Appends an event and answers its id once Redis has it. Never repeated here: after a lost reply only
-    /// the caller knows whether a duplicate does harm.
+    /// Appends an event and answers its id once Redis has it, and as many replicas as `redis.confirm_replicas` says.
+    /// Never repeated here: after a lost reply only the caller knows whether a duplicate does harm.
     ///
     /// # Errors
-    /// When Redis can't be reached, is at its memory limit, or does not answer in time.
+    /// When Redis can't be reached, is at its memory limit, does not answer in time, or has too few replicas that keep
+    /// up.
     pub async fn publish(&self, frame: &Frame) -> Result<StreamId, StoreError> {
-        let mut fields = vec![("event", Value::Bytes(frame.event.clone()))];
-        if !frame.source.is_empty() {
-            fields.push(("source", frame.source.as_str().into()));
-        }
-        if !frame.received_at.is_empty() {
-            fields.push(("received_at", frame.received_at.as_str().into()));
+        let key = &self.keys.events;
+        if let Some(confirm) = self.connection.confirm() {
+            return self.confirmed.publish(&self.connection, confirm, key, frame).await;
         }
         let client = self.connection.client();
-        let id: String = measured("XADD", client.xadd(&self.keys.events, false, None, "*", fields)).await?;
+        let id: String = measured("XADD", client.xadd(key, false, None, "*", fields(frame))).await?;
         stream_id(&id)
     }
 
@@ -209,6 +207,18 @@ impl Reader {
         }
         Ok(entries)
     }
+}
+
+/// The fields of an event's entry.
+pub(super) fn fields(frame: &Frame) -> Vec<(&'static str, Value)> {
+    let mut fields = vec![("event", Value::Bytes(frame.event.clone()))];
+    if !frame.source.is_empty() {
+        fields.push(("source", frame.source.as_str().into()));
+    }
+    if !frame.received_at.is_empty() {
+        fields.push(("received_at", frame.received_at.as_str().into()));
+    }
+    fields
 }
 
 /// `[id, [field, value, …]]`

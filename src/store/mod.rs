@@ -5,9 +5,11 @@
 
 pub mod accounts;
 pub mod alarm;
+mod authorities;
 mod book;
 pub mod census;
 pub mod circuits;
+mod confirmed;
 pub mod connect;
 pub mod dead_letters;
 pub mod drain;
@@ -35,6 +37,7 @@ mod search;
 pub mod sessions;
 pub mod settings;
 pub mod settle;
+mod sole;
 pub mod sources;
 pub mod streams;
 mod target;

@@ -6,6 +6,7 @@ use fred::prelude::*;
 use fred::types::scripts::Script;
 
 use super::alarm::Alarm;
+use super::confirmed::Confirmed;
 use super::connect::Connection;
 use super::error::StoreError;
 use super::events::Stream;
@@ -29,6 +30,7 @@ pub struct Partition {
     /// Whether what this process settles is remembered.
     pub recording: Recording,
     pub(super) heard: Heard,
+    pub(super) confirmed: Confirmed,
     pub(super) keys: Keys,
     pub(super) connection: Connection,
 }
@@ -41,6 +43,7 @@ impl Partition {
             outage: Outage::default(),
             recording: Recording::default(),
             heard: Heard::default(),
+            confirmed: Confirmed::default(),
             keys: Keys::new(prefix, index),
             connection,
         }

@@ -68,9 +68,10 @@ impl ServerFacts {
         self.replicas = vitals.replicas;
     }
 
-    /// What an operator should change so that no event can be lost; empty when all is well.
+    /// What an operator should change so that no event can be lost; empty when all is well. `confirming` is
+    /// `redis.confirm_replicas`.
     #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self, confirming: u32) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.policy != Self::NO_EVICTION {
             warnings.push(format!(
@@ -102,6 +103,23 @@ impl ServerFacts {
                  failover throws away; set it to 1"
                     .to_owned(),
             );
+        }
+        if self.replicas > 0 && confirming == 0 {
+            warnings.push(
+                "redis.confirm_replicas is 0: a failover to a replica that lags behind throws away events that were \
+                 accepted last; set HOLDFAST_REDIS__CONFIRM_REPLICAS=1"
+                    .to_owned(),
+            );
+        }
+        if self.replicas < u64::from(confirming) {
+            warnings.push(format!(
+                "redis.confirm_replicas is {confirming}, but only {} connected: every event is refused; bring back the \
+                 replicas, or set HOLDFAST_REDIS__CONFIRM_REPLICAS to what there is",
+                match self.replicas {
+                    1 => "1 replica is".to_owned(),
+                    n => format!("{n} replicas are"),
+                }
+            ));
         }
         warnings
     }
@@ -260,7 +278,7 @@ mod tests {
 
     #[test]
     fn each_weakness_is_named() {
-        assert_eq!(durable().warnings(), Vec::<String>::new());
+        assert_eq!(durable().warnings(1), Vec::<String>::new());
         let weak = [
             (
                 "noeviction",
@@ -299,9 +317,20 @@ mod tests {
             ),
         ];
         for (word, facts) in weak {
-            let warnings = facts.warnings();
+            let warnings = facts.warnings(1);
             assert_eq!(warnings.len(), 1, "{warnings:?}");
             assert!(warnings[0].contains(word), "{warnings:?}");
+        }
+        for (replicas, confirming, said) in [
+            (1, 0, Some("confirm_replicas is 0")),
+            (0, 0, None),
+            (2, 1, None),
+            (1, 2, Some("only 1 replica is connected: every event is refused")),
+            (0, 1, Some("only 0 replicas are connected")),
+        ] {
+            let warnings = ServerFacts { replicas, ..durable() }.warnings(confirming);
+            assert_eq!(warnings.len(), usize::from(said.is_some()), "{warnings:?}");
+            assert!(said.is_none_or(|said| warnings[0].contains(said)), "{warnings:?}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The subscriptions, shared by all pods: one hash, id to JSON, with a version that grows at every change.
 
+mod service;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,6 +17,9 @@ use super::scripts::REGISTER;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::service::ServiceSettings;
 use crate::domain::subscription::{State, Subscription};
+
+/// What the script answers where there are as many entries as may be.
+const FULL: i64 = -2;
 
 /// All subscriptions at one version.
 #[derive(Debug, Clone, Default)]
@@ -115,12 +120,28 @@ impl Store {
     /// # Errors
     /// When Redis can't be reached, or the id is taken.
     pub async fn add_subscription(&self, subscription: Subscription) -> Result<Subscription, StoreError> {
-        self.change(&subscription.id.clone(), |known| match known {
-            Some(_) => Err(StoreError::Taken(subscription.id.clone())),
+        self.add(subscription, None).await
+    }
+
+    /// The same where there are fewer than `most` subscriptions in the step that would store it.
+    ///
+    /// # Errors
+    /// When Redis can't be reached, the id is taken, or [`StoreError::Full`].
+    pub async fn add_subscription_within(
+        &self,
+        most: usize,
+        subscription: Subscription,
+    ) -> Result<Subscription, StoreError> {
+        self.add(subscription, Some(most)).await
+    }
+
+    async fn add(&self, subscription: Subscription, most: Option<usize>) -> Result<Subscription, StoreError> {
+        let id = subscription.id.clone();
+        let added = self.change_within(most, &id, |known| match known {
+            Some(_) => Err(StoreError::Taken(id.clone())),
             None => Ok(Some(subscription.clone())),
-        })
-        .await?
-        .ok_or(StoreError::Unknown(subscription.id))
+        });
+        added.await?.ok_or_else(|| StoreError::Unknown(id.clone()))
     }
 
     /// Changes a subscription; when requests go another way now, what waits for it is tried at once.
@@ -199,14 +220,31 @@ impl Store {
     /// # Errors
     /// When Redis can't be reached. Safe to repeat.
     pub async fn remove_subscription(&self, id: &SubscriptionId) -> Result<bool, StoreError> {
-        let known = self.subscription(id).await?.is_some();
-        if known {
-            self.change(id, |_| Ok(None)).await?;
+        self.try_remove_subscription(id, |_| Ok(())).await
+    }
+
+    /// The same where `allow` has nothing against it, in the step that would remove it: the subscription that it looks
+    /// at is the one that is removed.
+    ///
+    /// # Errors
+    /// What `allow` answers; when Redis can't be reached. Safe to repeat.
+    pub async fn try_remove_subscription<E: From<StoreError>>(
+        &self,
+        id: &SubscriptionId,
+        allow: impl Fn(&Subscription) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let is_known = self.subscription(id).await?.is_some();
+        if is_known {
+            self.change(id, |known| {
+                known.as_ref().map_or(Ok(()), &allow)?;
+                Ok::<_, E>(None)
+            })
+            .await?;
         }
         for partition in self.partitions() {
             partition.remove(id).await?;
         }
-        Ok(known)
+        Ok(is_known)
     }
 
     /// Takes a stream out: nothing is parked for it, so nothing else is to be removed.
@@ -228,41 +266,23 @@ impl Store {
         Ok(())
     }
 
-    /// What was set for the whole service at run time.
-    ///
-    /// # Errors
-    /// When Redis can't be reached or what is stored can't be read.
-    pub async fn settings(&self) -> Result<ServiceSettings, StoreError> {
-        let client = self.connection.client();
-        let json: Option<String> = measured("HGET", client.hget(self.registry_key(), SETTINGS_FIELD)).await?;
-        Ok(json.map(|json| read_settings(&json)).transpose()?.unwrap_or_default())
-    }
-
-    /// Changes what is set for the whole service; in force on every pod as soon as a changed subscription is. The
-    /// edit may refuse, in the step that would store it.
-    ///
-    /// # Errors
-    /// What the edit answers; when Redis can't be reached.
-    pub async fn try_update_settings<E: From<StoreError>>(
-        &self,
-        edit: impl Fn(&mut ServiceSettings) -> Result<(), E>,
-    ) -> Result<ServiceSettings, E> {
-        self.change_field(SETTINGS_FIELD, |_, json| {
-            // What can't be read is set anew: nobody else could mend it.
-            let mut settings = json.and_then(|json| read_settings(&json).ok()).unwrap_or_default();
-            edit(&mut settings)?;
-            Ok((written(&settings)?, settings))
-        })
-        .await
-    }
-
     /// Reads, edits and writes one subscription, again when somebody else wrote in between.
     pub(super) async fn change<E: From<StoreError>>(
         &self,
         id: &SubscriptionId,
         edit: impl Fn(Option<Subscription>) -> Result<Option<Subscription>, E>,
     ) -> Result<Option<Subscription>, E> {
-        self.change_field(id.as_str(), |version, json| {
+        self.change_within(None, id, edit).await
+    }
+
+    /// The same; a new one is refused where there are `most` already.
+    async fn change_within<E: From<StoreError>>(
+        &self,
+        most: Option<usize>,
+        id: &SubscriptionId,
+        edit: impl Fn(Option<Subscription>) -> Result<Option<Subscription>, E>,
+    ) -> Result<Option<Subscription>, E> {
+        self.change_field(most, id.as_str(), |version, json| {
             let known = json.map(|json| self.read(id, &json)).transpose()?;
             let changed = edit(known)?.map(|mut subscription| {
                 subscription.version = version + 1;
@@ -279,9 +299,10 @@ impl Store {
 
     /// Reads, edits and writes one field of the registry, again when somebody else wrote in between. The edit gets
     /// the registry's version and the field, and answers what is to be stored (nothing deletes) and what it is. What
-    /// is stored already is not written.
+    /// is stored already is not written. A new field is refused where there are `most` already.
     async fn change_field<T, E: From<StoreError>>(
         &self,
+        most: Option<usize>,
         field: &str,
         edit: impl Fn(u64, Option<String>) -> Result<(String, T), E>,
     ) -> Result<T, E> {
@@ -297,14 +318,17 @@ impl Store {
             if known.as_ref() == Some(&json) {
                 return Ok(changed);
             }
-            let args: Vec<Value> = vec![version.try_into().unwrap_or(Value::Null), field.into(), json.into()];
+            let mut args: Vec<Value> = vec![version.try_into().unwrap_or(Value::Null), field.into(), json.into()];
+            args.extend(most.map(|most| Value::from(most.to_string())));
             let written: i64 = measured(
                 "register",
                 REGISTER.evalsha_with_reload(client, vec![key.as_str()], args),
             )
             .await?;
-            if written >= 0 {
-                return Ok(changed);
+            match written {
+                0.. => return Ok(changed),
+                FULL => return Err(StoreError::Full.into()),
+                _ => {}
             }
         }
     }
@@ -318,10 +342,6 @@ impl Store {
     pub(super) fn registry_key(&self) -> String {
         keys::subscriptions(&self.prefix)
     }
-}
-
-fn read_settings(json: &str) -> Result<ServiceSettings, StoreError> {
-    serde_json::from_str(json).map_err(|error| StoreError::answer("the service's settings", &error))
 }
 
 fn written(value: &impl serde::Serialize) -> Result<String, StoreError> {

@@ -45,6 +45,12 @@ pub(super) const LIMITED: &str = "holdfast_limited_total";
 pub(super) const OVERFLOW_FAILURES: &str = "holdfast_overflow_failures_total";
 pub(super) const LEDGER: &str = "holdfast_ledger";
 pub(super) const LEDGER_IMBALANCE: &str = "holdfast_ledger_imbalance";
+pub(super) const CERTIFICATE_NOT_AFTER: &str = "holdfast_certificate_not_after_seconds";
+pub(super) const REDFISH_REQUESTS: &str = "holdfast_redfish_requests_total";
+pub(super) const REDFISH_FAILED_LOGINS: &str = "holdfast_redfish_failed_logins_total";
+pub(super) const REDFISH_LOCKOUTS: &str = "holdfast_redfish_lockouts_total";
+pub(super) const REDFISH_SESSIONS: &str = "holdfast_redfish_sessions";
+pub(super) const REDFISH_STREAMS: &str = "holdfast_redfish_streams";
 pub(super) const BUILD_INFO: &str = "holdfast_build_info";
 
 /// Counters with a subscription's label: kept by a recorder that forgets those of subscriptions that are gone.
@@ -321,6 +327,42 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         G,
         Unit::Count,
         "Always 1; the labels say how Redis keeps its data.",
+    ),
+    (
+        CERTIFICATE_NOT_AFTER,
+        G,
+        Unit::Seconds,
+        "When a certificate that this pod uses ends, in seconds since the epoch. Use min.",
+    ),
+    (
+        REDFISH_REQUESTS,
+        C,
+        Unit::Count,
+        "Requests that the Redfish service of this pod answered, by kind of resource and class of status.",
+    ),
+    (
+        REDFISH_FAILED_LOGINS,
+        C,
+        Unit::Count,
+        "Logins that the Redfish service of this pod refused, by reason; with a token that is over: none.",
+    ),
+    (
+        REDFISH_LOCKOUTS,
+        C,
+        Unit::Count,
+        "Accounts of the Redfish service that this pod locked after too many wrong passwords.",
+    ),
+    (
+        REDFISH_SESSIONS,
+        G,
+        Unit::Count,
+        "Sessions of the Redfish service that are open, on all pods. Use max, not sum.",
+    ),
+    (
+        REDFISH_STREAMS,
+        G,
+        Unit::Count,
+        "Event streams of the Redfish service that this pod serves.",
     ),
     (BUILD_INFO, G, Unit::Count, "Always 1; the labels say what runs."),
 ];

@@ -111,6 +111,7 @@ mod tests {
 
     use super::super::labels::*;
     use super::super::metrics::{self as m, Durability};
+    use super::super::service;
     use super::super::subscriptions::{Standing, SubscriptionGauges};
     use super::super::tally::Tally;
     use super::*;
@@ -153,6 +154,11 @@ mod tests {
             eviction: "noeviction".to_owned(),
             min_replicas: 1,
         });
+        service::request(RedfishResource::Stream, StatusClass::ClientError);
+        service::failed_login(FailedLogin::Locked);
+        service::lockout();
+        service::set_sessions(9);
+        m::certificate_ends(Certificate::Intake, 1_795_392_000);
         let tally = Tally::default();
         tally.begin().ended(Outcome::Unavailable, 1);
         tally.begin().ended(Outcome::Delivered, 5);
@@ -173,9 +179,9 @@ mod tests {
     fn every_metric_is_rendered_with_meaning_and_type() {
         let metrics = installed();
         touch_everything();
-        let flying = m::in_flight();
+        let (flying, stream) = (m::in_flight(), service::open_stream());
         let text = metrics.render();
-        drop(flying);
+        drop((flying, stream));
         for (name, kind, ..) in CATALOGUE {
             let (kind, sample) = match kind {
                 Kind::Counter => ("counter", format!("\n{name}")),
@@ -188,6 +194,13 @@ mod tests {
         }
         for line in [
             "holdfast_in_flight 1",
+            "holdfast_redfish_requests_total{resource=\"stream\",status=\"4xx\"} 1",
+            "holdfast_redfish_requests_total{resource=\"stream\",status=\"2xx\"} 0",
+            "holdfast_redfish_failed_logins_total{reason=\"locked\"} 1",
+            "holdfast_redfish_lockouts_total 1",
+            "holdfast_redfish_sessions 9",
+            "holdfast_redfish_streams 1",
+            "holdfast_certificate_not_after_seconds{certificate=\"intake\"} 1795392000",
             "holdfast_delivery_attempts_total{outcome=\"unavailable\",reason=\"http_5xx\"} 1",
             "holdfast_deliveries_total{result=\"parked\"} 3",
             "holdfast_oldest_age_seconds{stage=\"stream\"} 1.5",

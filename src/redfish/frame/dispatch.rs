@@ -23,6 +23,8 @@ use super::route::{Needs, Operation, Route};
 use crate::listener::{BodyError, Held, Peer};
 use crate::redfish::auth::{self, Identity};
 use crate::redfish::{Service, accounts, sessions};
+use crate::telemetry::labels::{RedfishResource, StatusClass};
+use crate::telemetry::service as metrics;
 
 /// The largest body of who has logged in, in bytes.
 const MAX_BODY: u64 = 1 << 20;
@@ -35,14 +37,40 @@ pub(in crate::redfish) async fn dispatch(State(service): State<Arc<Service>>, re
     let path = decoded(request.uri().path());
     let found = service.table.find(&path);
     let allow = found.as_ref().map(|(route, _)| route.allow());
+    let kind = found
+        .as_ref()
+        .map_or(RedfishResource::Nowhere, |(route, _)| kind(route.path));
     let outcome = match found {
         Some((route, parameters)) => answer(&service, route, parameters, path, request).await,
         None => Err(nowhere(&service, &path, request).await),
     };
     let response = outcome.unwrap_or_else(|failure| answer::failure(&failure));
+    metrics::request(kind, class(response.status()));
     // Whoever gets nothing is not told what there would be to get.
     let allow = allow.filter(|_| response.status() != StatusCode::UNAUTHORIZED);
     answer::finish(response, &method, allow.as_deref())
+}
+
+/// What the resources below a path are, for the metrics.
+fn kind(path: &str) -> RedfishResource {
+    const KINDS: [(&str, RedfishResource); 5] = [
+        ("/redfish/v1/SessionService", RedfishResource::Sessions),
+        ("/redfish/v1/AccountService", RedfishResource::Accounts),
+        ("/redfish/v1/EventService/Subscriptions", RedfishResource::Subscriptions),
+        ("/redfish/v1/EventService/SSE", RedfishResource::Stream),
+        ("/redfish/v1/EventService", RedfishResource::EventService),
+    ];
+    let known = KINDS.into_iter().find(|(beginning, _)| path.starts_with(beginning));
+    known.map_or(RedfishResource::Service, |(_, kind)| kind)
+}
+
+fn class(status: StatusCode) -> StatusClass {
+    match status.as_u16() {
+        0..300 => StatusClass::Success,
+        300..400 => StatusClass::Redirection,
+        400..500 => StatusClass::ClientError,
+        _ => StatusClass::ServerError,
+    }
 }
 
 /// Reads another resource for a client whose request is being answered.

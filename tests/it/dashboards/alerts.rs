@@ -241,6 +241,11 @@ const MISTAKES: [&[(&str, &str, &str)]; 3] = [
         ),
         ("HoldfastRedisMemoryHigh", "memory_ratio) > 0.8", "memory_ratio) > 0.7"),
         ("HoldfastRedisDurabilityWeak", "fsync=\"no\"", "fsync=\"never\""),
+        (
+            "HoldfastCertificateEnds",
+            "min by (namespace, job, certificate)",
+            "max by (namespace, job, certificate)",
+        ),
         ("HoldfastPodNotReady", "(up) == 0", "(up) == 2"),
         (
             "HoldfastRedisUnreachable",
@@ -266,6 +271,7 @@ const MISTAKES: [&[(&str, &str, &str)]; 3] = [
         ),
         ("HoldfastIntakeBurnsSlowly", "for: 15m", "for: 1m"),
         ("HoldfastSubscriberDown", "circuit_state) == 2", "circuit_state) > 0"),
+        ("HoldfastCertificateEnds", "7 * 86400", "8 * 86400"),
         (
             "HoldfastPodNotReady",
             "unless max by (namespace, job, instance)",

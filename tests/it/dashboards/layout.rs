@@ -22,6 +22,7 @@ const ROWS: &[(&str, &[&str])] = &[
             "Retries and circuits",
             "Top subscribers behind",
             "Redis",
+            "Redfish and certificates",
             "Pods",
         ],
     ),

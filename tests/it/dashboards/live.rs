@@ -27,7 +27,8 @@ pub(super) struct Story {
 /// A subscriber that is well, one that refuses and then recovers, a Redis that stalls, and one that would lose all.
 /// Its two pods export their metrics at these addresses. Each state stands until `seen` has had a look at that pod.
 pub(super) async fn after_an_outage(admins: &[String; 2], seen: impl AsyncFn(&str)) -> Story {
-    let settings = [("HOLDFAST_ADMIN__REFRESH", "100ms")];
+    // A wait that is seen: some scrapes fall between two probes.
+    let settings = [("HOLDFAST_ADMIN__REFRESH", "100ms"), ("HOLDFAST_RETRY__DELAY", "5s")];
     let mut deployment = Deployment::start(0, &settings).await;
     deployment.redis.config_set("maxmemory", "256mb");
     // The label `fsync` is for those who let Holdfast read the configuration.
@@ -152,6 +153,8 @@ fn wrong_queries(series: &Series) {
         ("sum(holdfast_dead_letters{J})", "summed up wrongly: \"sum\""),
         ("holdfast_parked{J}", "summed up wrongly"),
         ("max(holdfast_in_flight{J})", "summed up wrongly"),
+        ("max(holdfast_certificate_not_after_seconds{J})", "summed up wrongly"),
+        ("max(holdfast_redfish_streams{J})", "summed up wrongly"),
         ("max(holdfast_subscription_in_flight{J})", "summed up wrongly"),
         ("sum(holdfast_events_settled_total{J})", "summed up wrongly"),
         ("max(rate(holdfast_events_settled_total{J}[5m]))", "summed up wrongly"),

@@ -12,11 +12,14 @@ use super::queries_of;
 use super::series::{Labels, Series};
 
 /// Gauges of a pod's own.
-const PER_POD: [&str; 3] = [
+const PER_POD: [&str; 4] = [
     "holdfast_in_flight",
     "holdfast_build_info",
     "holdfast_subscription_in_flight",
+    "holdfast_redfish_streams",
 ];
+/// Gauges of which the pod counts that has it worst.
+const LEAST: [&str; 1] = ["holdfast_certificate_not_after_seconds"];
 
 /// Everything that is wrong with the queries of the dashboards, and what all of them leave out.
 pub(super) fn complaints<'a>(dashboards: impl IntoIterator<Item = &'a Value>, series: &Series) -> Vec<String> {
@@ -191,6 +194,7 @@ impl<'a> Check<'a> {
         }
         let added_up = around.absent
             || match (kind, PER_POD.contains(&metric)) {
+                ("gauge", _) if LEAST.contains(&metric) => around.aggregation == "min",
                 ("gauge", false) => around.aggregation == "max",
                 ("gauge", true) => ["sum", "count"].contains(&around.aggregation.as_str()),
                 _ => around.aggregation == "sum" && ["rate", "increase"].contains(&around.function.as_str()),

@@ -4,6 +4,7 @@
 mod big;
 pub(crate) mod clocks;
 mod cluster;
+mod confirmed;
 mod crashes;
 mod direct;
 mod guard;

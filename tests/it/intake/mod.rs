@@ -1,6 +1,7 @@
 //! Intake and health over real sockets, in front of a real Redis: what is answered 200 is in the stream.
 
 mod access;
+mod confirmed;
 mod hostile;
 
 use std::net::SocketAddr;

@@ -1,5 +1,6 @@
 //! The overlays' scripts at work: real servers, each on a loopback address of its own in place of a pod's name.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -11,13 +12,13 @@ use crate::engine::harness::SOON;
 use crate::support::{Holdfast, wait_until};
 
 const PASSWORD: &str = "pass-word";
-/// Of those who look after Redis.
-const ADMIN_PASSWORD: &str = "admin-word";
 
 /// Servers by the last number of their address, killed on drop.
 struct Servers {
     data: TempDir,
     running: Vec<(u8, Child)>,
+    /// The password of those who look after Redis.
+    admin: &'static str,
 }
 
 /// An address that no other test uses.
@@ -31,12 +32,13 @@ impl Servers {
         Self {
             data: tempfile::tempdir().unwrap(),
             running: Vec::new(),
+            admin: "admin-word",
         }
     }
 
     /// Starts a server with a directory of its own, which it finds again the next time.
     fn start(&mut self, number: u8, command: &[String], environment: &[(&str, &str)]) {
-        let data = self.data.path().join(number.to_string());
+        let data = self.directory(number);
         std::fs::create_dir_all(&data).unwrap();
         let child = Command::new(&command[0])
             .args(&command[1..])
@@ -46,12 +48,28 @@ impl Servers {
             .env("SELF", address(number))
             .env("START", base("start-redis.sh"))
             .env("RULES", base("holdfast.acl"))
-            .env("REDISCLI_AUTH", ADMIN_PASSWORD)
-            .env("HOLDFAST_PASSWORD", PASSWORD)
+            .env("REDISCLI_AUTH", self.admin)
+            .env("USER_PASSWORD", PASSWORD)
             .current_dir(&data)
             .stdout(Stdio::null())
             .spawn();
         self.running.push((number, child.unwrap()));
+    }
+
+    /// What a server keeps on its volume.
+    fn directory(&self, number: u8) -> PathBuf {
+        self.data.path().join(number.to_string())
+    }
+
+    /// What a server answers, or an empty text.
+    fn ask(&self, number: u8, port: &str, words: &[&str]) -> String {
+        let mut command = Command::new("redis-cli");
+        command.args(["-h", &address(number), "-p", port]).args(words);
+        if port == "6379" {
+            command.env("REDISCLI_AUTH", self.admin);
+        }
+        let output = command.stderr(Stdio::null()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     fn kill(&mut self, number: u8) {
@@ -72,17 +90,6 @@ impl Drop for Servers {
             let _reaped = child.wait();
         }
     }
-}
-
-/// What a server answers, or an empty text.
-fn ask(number: u8, port: &str, words: &[&str]) -> String {
-    let mut command = Command::new("redis-cli");
-    command.args(["-h", &address(number), "-p", port]).args(words);
-    if port == "6379" {
-        command.env("REDISCLI_AUTH", ADMIN_PASSWORD);
-    }
-    let output = command.stderr(Stdio::null()).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// A file of the base, which an overlay finds in the same directory as its own.
@@ -125,19 +132,22 @@ impl Sentinels {
 
     /// The master by the word of all Sentinels, with two replicas that keep up and that all of them know.
     fn master(&self) -> Option<u8> {
-        let named = (11..=13).map(|number| ask(number, "26379", &["sentinel", "get-master-addr-by-name", "holdfast"]));
+        let named = (11..=13).map(|number| {
+            self.0
+                .ask(number, "26379", &["sentinel", "get-master-addr-by-name", "holdfast"])
+        });
         let named: Vec<String> = named
             .map(|said| said.lines().next().unwrap_or_default().to_owned())
             .collect();
         let master = (1..=3).find(|number| named.iter().all(|name| *name == address(*number)))?;
-        let known = (11..=13).map(|number| ask(number, "26379", &["info", "sentinel"]));
+        let known = (11..=13).map(|number| self.0.ask(number, "26379", &["info", "sentinel"]));
         if !known
             .into_iter()
             .all(|said| said.contains("status=ok") && said.contains("slaves=2,sentinels=3"))
         {
             return None;
         }
-        let replication = ask(master, "6379", &["info", "replication"]);
+        let replication = self.0.ask(master, "6379", &["info", "replication"]);
         let complete = replication.contains("role:master") && replication.matches("state=online").count() == 2;
         complete.then_some(master)
     }
@@ -169,7 +179,9 @@ async fn sentinels_keep_a_master_through_a_failure_and_a_start_of_everything() {
 
     servers.0.kill(1);
     wait_until("another is the master", SOON, async || {
-        let said = ask(11, "26379", &["sentinel", "get-master-addr-by-name", "holdfast"]);
+        let said = servers
+            .0
+            .ask(11, "26379", &["sentinel", "get-master-addr-by-name", "holdfast"]);
         !said.is_empty() && !said.contains(&address(1))
     })
     .await;
@@ -178,77 +190,163 @@ async fn sentinels_keep_a_master_through_a_failure_and_a_start_of_everything() {
     assert_ne!(master, 1, "the old master is a replica now");
     worker.answers("/readyz", SOON).await;
 
-    assert_eq!(ask(master, "6379", &["set", "kept", "yes"]).trim(), "OK");
+    assert_eq!(servers.0.ask(master, "6379", &["set", "kept", "yes"]).trim(), "OK");
     servers.settled().await;
+    // And with another password in the Secret.
     (1..=13).for_each(|number| servers.0.kill(number));
+    servers.0.admin = "another-word";
     servers.all();
     assert_eq!(servers.settled().await, master, "it is the master again, not the first");
-    assert_eq!(ask(master, "6379", &["get", "kept"]).trim(), "yes");
+    assert_eq!(servers.0.ask(master, "6379", &["get", "kept"]).trim(), "yes");
     worker.answers("/readyz", SOON).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn six_nodes_become_a_cluster_that_holdfast_uses() {
-    let Some(text) = kustomized(&directory("cluster")) else {
-        return;
-    };
-    let manifests = Manifests::made(&text);
-    let settings = std::fs::read_to_string(base("redis.conf")).unwrap();
-    let command = manifests.at("StatefulSet/holdfast-redis", "/spec/template/spec/containers/0/command");
-    let mut servers = Servers::new();
-    let file = servers.data.path().join("redis.conf");
-    std::fs::write(&file, settings.replace("dir /data", "dir .")).unwrap();
-    for number in 1..=6 {
+/// Six nodes, started as the manifest says.
+struct Nodes {
+    servers: Servers,
+    command: Vec<String>,
+    /// Added to a node's number for that of its address: a pod that starts again has another one.
+    moved: u8,
+}
+
+impl Nodes {
+    fn of(manifests: &Manifests) -> Self {
+        let servers = Servers::new();
+        let settings = std::fs::read_to_string(base("redis.conf")).unwrap();
+        let file = servers.data.path().join("redis.conf");
+        std::fs::write(&file, settings.replace("dir /data", "dir .")).unwrap();
+        let command = manifests.at("StatefulSet/holdfast-redis", "/spec/template/spec/containers/0/command");
         let words = command.as_array().unwrap().iter().map(|word| {
-            let word = word.as_str().unwrap().replace("$(REDISCLI_AUTH)", ADMIN_PASSWORD);
-            let word = word.replace("/etc/redis/start-redis.sh", &base("start-redis.sh"));
-            let word = word.replace("/etc/redis/redis.conf", &file.display().to_string());
-            word.replace("/data/nodes.conf", "nodes.conf")
-                .replace("$(POD_IP)", &address(number))
+            let word = word.as_str().unwrap();
+            let own = script("cluster", "start-node.sh").remove(1);
+            word.replace("$(REDISCLI_AUTH)", servers.admin)
+                .replace("/etc/redis/start-node.sh", &own)
+                .replace("/etc/redis/redis.conf", &file.display().to_string())
+                .replace("/data/nodes.conf", "nodes.conf")
         });
-        let words: Vec<String> = words.collect();
-        servers.start(number, &words, &[]);
+        let command = words.collect();
+        Self {
+            servers,
+            command,
+            moved: 0,
+        }
     }
-    let nodes: Vec<String> = (1..=6).map(address).collect();
-    let form = || {
+
+    fn names(&self) -> String {
+        let names: Vec<String> = (1..=6).map(|number| address(number + self.moved)).collect();
+        names.join(" ")
+    }
+
+    /// Starts a node with what an earlier one kept.
+    fn start(&mut self, number: u8) {
+        let at = number + self.moved;
+        if self.moved > 0 && !self.servers.directory(at).exists() {
+            std::fs::rename(self.servers.directory(number), self.servers.directory(at)).unwrap();
+        }
+        let words = self.command.iter().map(|word| word.replace("$(SELF)", &address(at)));
+        let words: Vec<String> = words.collect();
+        let names = self.names();
+        self.servers.start(at, &words, &[("NODES", &names)]);
+    }
+
+    fn form(&self) -> String {
         let words = script("cluster", "form-cluster.sh");
         let output = Command::new(&words[0])
             .args(&words[1..])
-            .env("NODES", nodes.join(" "))
-            .env("REDISCLI_AUTH", ADMIN_PASSWORD)
+            .env("NODES", self.names())
+            .env("REDISCLI_AUTH", self.servers.admin)
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn ask(&self, number: u8, words: &[&str]) -> String {
+        self.servers.ask(number + self.moved, "6379", words)
+    }
+
+    /// Every node knows a master for each slot, and all of each other.
+    async fn whole(&self) {
+        wait_until("the Cluster stands", 2 * SOON, async || {
+            (1..=6).all(|number| {
+                let info = self.ask(number, &["cluster", "info"]);
+                let nodes = self.ask(number, &["cluster", "nodes"]);
+                info.contains("cluster_state:ok") && nodes.matches(" connected").count() == 6
+            })
+        })
+        .await;
+    }
+
+    fn is_replica(&self, number: u8) -> bool {
+        let replication = self.ask(number, &["info", "replication"]);
+        replication.contains("role:slave") && replication.contains("master_link_status:up")
+    }
+
+    /// Holdfast with this Cluster.
+    async fn holdfast(&self, manifests: &Manifests) -> Holdfast {
+        let url = format!(
+            "redis-cluster://{}:6379?node={}:6379",
+            address(1 + self.moved),
+            address(2 + self.moved)
+        );
+        let environment = [
+            ("HOLDFAST_REDIS__URL", url.as_str()),
+            ("HOLDFAST_REDIS__USERNAME", "holdfast"),
+            ("HOLDFAST_REDIS__PASSWORD", PASSWORD),
+            (
+                "HOLDFAST_REDIS__PARTITIONS",
+                &manifests.tuning["HOLDFAST_REDIS__PARTITIONS"],
+            ),
+        ];
+        let worker = Holdfast::start(&["serve"], &environment);
+        worker.answers("/readyz", SOON).await;
+        worker
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn six_nodes_become_a_cluster_and_find_each_other_again() {
+    let Some(text) = kustomized(&directory("cluster")) else {
+        return;
     };
-    assert!(form().contains("All 16384 slots covered"));
-    wait_until("the Cluster stands", SOON, async || {
-        ask(1, "6379", &["cluster", "info"]).contains("cluster_state:ok")
-    })
-    .await;
+    let manifests = Manifests::made(&text);
+    let mut nodes = Nodes::of(&manifests);
+    (1..=6).for_each(|number| nodes.start(number));
+    assert!(nodes.form().contains("All 16384 slots covered"));
+    nodes.whole().await;
     assert!(
-        form().contains("the Cluster stands"),
+        nodes.form().contains("the Cluster stands"),
         "a second time there is nothing to do"
     );
 
-    let url = format!("redis-cluster://{}:6379?node={}:6379", nodes[0], nodes[1]);
-    let environment = [
-        ("HOLDFAST_REDIS__URL", url.as_str()),
-        ("HOLDFAST_REDIS__USERNAME", "holdfast"),
-        ("HOLDFAST_REDIS__PASSWORD", PASSWORD),
-        (
-            "HOLDFAST_REDIS__PARTITIONS",
-            &manifests.tuning["HOLDFAST_REDIS__PARTITIONS"],
-        ),
-    ];
-    let worker = Holdfast::start(&["serve"], &environment);
-    worker.answers("/readyz", SOON).await;
-    let masters = (1..=6).filter(|number| ask(*number, "6379", &["role"]).starts_with("master"));
-    let streams: Vec<String> = masters
-        .map(|number| ask(number, "6379", &["keys", "*:events"]))
-        .collect();
+    let worker = nodes.holdfast(&manifests).await;
+    let masters = (1..=6).filter(|number| nodes.ask(*number, &["role"]).starts_with("master"));
+    let streams: Vec<String> = masters.map(|number| nodes.ask(number, &["keys", "*:events"])).collect();
     assert!(
         streams.iter().all(|keys| keys.contains(":events")),
         "a partition on each master: {streams:?}"
     );
+    assert_eq!(nodes.ask(1, &["-c", "set", "kept", "yes"]).trim(), "OK");
+    drop(worker);
+
+    // A power cut: all pods at once, and each comes back with another address.
+    (1..=6).for_each(|number| nodes.servers.kill(number));
+    nodes.moved = 50;
+    (1..=6).for_each(|number| nodes.start(number));
+    nodes.whole().await;
+    assert_eq!(nodes.ask(1, &["-c", "get", "kept"]).trim(), "yes");
+    nodes.holdfast(&manifests).await;
+
+    // A machine that is lost with its disk.
+    let replica = || (1..=6).find(|number| nodes.is_replica(*number));
+    wait_until("a replica follows its master", SOON, async || replica().is_some()).await;
+    let lost = replica().unwrap();
+    nodes.servers.kill(lost + nodes.moved);
+    std::fs::remove_dir_all(nodes.servers.directory(lost + nodes.moved)).unwrap();
+    std::fs::create_dir(nodes.servers.directory(lost + nodes.moved)).unwrap();
+    nodes.start(lost);
+    wait_until("a new replica follows a master", 2 * SOON, async || {
+        nodes.is_replica(lost)
+    })
+    .await;
 }

@@ -182,7 +182,7 @@ fn mistakes() -> Vec<(Mistake, &'static str)> {
             container(WORKER, "/env/0/value", json!("all")),
             "its role is not worker",
         ),
-        (container(API, "/env/3", json!(null)), "password is in a log"),
+        (container(API, "/env/4", json!(null)), "password is in a log"),
         (
             container(
                 WORKER,
