@@ -12,6 +12,7 @@ pub(crate) mod harness;
 mod headers;
 mod limits;
 mod outage;
+mod peers;
 mod poison;
 mod prefixes;
 mod pulses;
