@@ -36,6 +36,7 @@ pub mod sessions;
 pub mod settings;
 pub mod settle;
 pub mod sources;
+mod standing;
 pub mod streams;
 mod target;
 pub mod workers;

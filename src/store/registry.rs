@@ -2,19 +2,24 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fred::prelude::*;
 use rand::Rng;
 
 use super::Store;
 use super::circuits::Wake;
+use super::dead_letters::{DeadLetter, Replayed};
 use super::error::StoreError;
 use super::keys::{self, SETTINGS_FIELD, VERSION_FIELD};
-use super::partition::measured;
+use super::partition::{Partition, measured};
 use super::scripts::REGISTER;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::service::ServiceSettings;
-use crate::domain::subscription::{State, Subscription};
+use crate::domain::subscription::Subscription;
+
+/// So many ids are looked up in one command.
+const ASKED_AT_ONCE: usize = 256;
 
 /// All subscriptions at one version.
 #[derive(Debug, Clone, Default)]
@@ -56,7 +61,8 @@ impl Registry {
 }
 
 impl Store {
-    /// The registry's version; a reader that knows it need not read the rest.
+    /// The registry's version; a reader that knows it need not read the rest. 0 where there is no registry: nothing
+    /// was ever stored, or it was lost. Nothing that is removed leaves it without a version.
     ///
     /// # Errors
     /// When Redis can't be reached.
@@ -108,6 +114,60 @@ impl Store {
         let client = self.connection.client();
         let json: Option<String> = measured("HGET", client.hget(self.registry_key(), id.as_str())).await?;
         json.map(|json| self.read(id, &json)).transpose()
+    }
+
+    /// Which of these the registry has, in their order, whether or not they can be read.
+    ///
+    /// # Errors
+    /// [`StoreError::RegistryLost`] where there is no registry to ask: who is not in it was not removed; and when Redis
+    /// can't be reached.
+    pub async fn are_registered(&self, ids: &[&str]) -> Result<Vec<bool>, StoreError> {
+        let (client, key) = (self.connection.client(), self.registry_key());
+        let mut found = Vec::with_capacity(ids.len());
+        for step in ids.chunks(ASKED_AT_ONCE) {
+            let fields: Vec<&str> = std::iter::once(VERSION_FIELD).chain(step.iter().copied()).collect();
+            let mut values: Vec<Option<Value>> = measured("HMGET", client.hmget(&key, fields)).await?;
+            if values.first().is_none_or(Option::is_none) {
+                return Err(self.registry_lost());
+            }
+            found.extend(values.drain(1..).map(|json| json.is_some()));
+        }
+        Ok(found)
+    }
+
+    /// The registry is not there.
+    #[must_use]
+    pub fn registry_lost(&self) -> StoreError {
+        StoreError::RegistryLost {
+            key: self.registry_key(),
+        }
+    }
+
+    /// Whether the registry was lost, rather than never begun, where it has no version: something was wanted before.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn had_subscriptions(&self) -> Result<bool, StoreError> {
+        for partition in self.partitions() {
+            if partition.snapshot(Duration::ZERO).await?.ledger.wanted > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Puts a dead letter back to work, unless its subscription is not there any more.
+    ///
+    /// # Errors
+    /// As [`Partition::replay`] and [`Store::are_registered`].
+    pub async fn replay(&self, partition: &Partition, letter: &DeadLetter) -> Result<Replayed, StoreError> {
+        // Its tombstone is gone after a day; nothing would ever wake what is parked after that.
+        if let Some(id) = &letter.subscription
+            && self.are_registered(&[id.as_str()]).await? == [false]
+        {
+            return Ok(Replayed::SubscriptionRemoved);
+        }
+        partition.replay(letter.id).await
     }
 
     /// Stores a new subscription.
@@ -169,54 +229,6 @@ impl Store {
         Ok(after)
     }
 
-    /// Suspends (with a reason and the time, RFC 3339) or resumes a subscription, in every partition.
-    ///
-    /// # Errors
-    /// When Redis can't be reached, or there is no such subscription. Safe to repeat.
-    pub async fn set_state(&self, id: &SubscriptionId, state: State) -> Result<Subscription, StoreError> {
-        let subscription = self
-            .update_subscription(id, |subscription| subscription.state = state.clone())
-            .await?;
-        self.apply_state(&subscription).await?;
-        Ok(subscription)
-    }
-
-    /// Makes every partition's circuit agree with the subscription's state; older versions change nothing.
-    ///
-    /// # Errors
-    /// When Redis can't be reached. Safe to repeat.
-    pub async fn apply_state(&self, subscription: &Subscription) -> Result<(), StoreError> {
-        for partition in self.partitions() {
-            partition
-                .set_suspended(&subscription.id, subscription.version, subscription.is_suspended())
-                .await?;
-        }
-        Ok(())
-    }
-
-    /// Removes a subscription and all that is parked for it; false when there was none.
-    ///
-    /// # Errors
-    /// When Redis can't be reached. Safe to repeat.
-    pub async fn remove_subscription(&self, id: &SubscriptionId) -> Result<bool, StoreError> {
-        let known = self.subscription(id).await?.is_some();
-        if known {
-            self.change(id, |_| Ok(None)).await?;
-        }
-        for partition in self.partitions() {
-            partition.remove(id).await?;
-        }
-        Ok(known)
-    }
-
-    /// Takes a stream out: nothing is parked for it, so nothing else is to be removed.
-    pub(super) async fn forget_stream(&self, id: &SubscriptionId) -> Result<(), StoreError> {
-        if self.subscription(id).await?.is_some() {
-            self.change::<StoreError>(id, |_| Ok(None)).await?;
-        }
-        Ok(())
-    }
-
     /// Makes a subscription due now in every partition where it is behind.
     ///
     /// # Errors
@@ -247,7 +259,7 @@ impl Store {
         &self,
         edit: impl Fn(&mut ServiceSettings) -> Result<(), E>,
     ) -> Result<ServiceSettings, E> {
-        self.change_field(SETTINGS_FIELD, |_, json| {
+        self.change_field(SETTINGS_FIELD, 0, |_, json| {
             // What can't be read is set anew: nobody else could mend it.
             let mut settings = json.and_then(|json| read_settings(&json).ok()).unwrap_or_default();
             edit(&mut settings)?;
@@ -262,10 +274,20 @@ impl Store {
         id: &SubscriptionId,
         edit: impl Fn(Option<Subscription>) -> Result<Option<Subscription>, E>,
     ) -> Result<Option<Subscription>, E> {
-        self.change_field(id.as_str(), |version, json| {
+        self.change_beyond(id, 0, edit).await
+    }
+
+    /// The same with a new version that is beyond `beyond` too.
+    pub(super) async fn change_beyond<E: From<StoreError>>(
+        &self,
+        id: &SubscriptionId,
+        beyond: u64,
+        edit: impl Fn(Option<Subscription>) -> Result<Option<Subscription>, E>,
+    ) -> Result<Option<Subscription>, E> {
+        self.change_field(id.as_str(), beyond, |version, json| {
             let known = json.map(|json| self.read(id, &json)).transpose()?;
             let changed = edit(known)?.map(|mut subscription| {
-                subscription.version = version + 1;
+                subscription.version = version;
                 subscription
             });
             let json = match &changed {
@@ -278,11 +300,12 @@ impl Store {
     }
 
     /// Reads, edits and writes one field of the registry, again when somebody else wrote in between. The edit gets
-    /// the registry's version and the field, and answers what is to be stored (nothing deletes) and what it is. What
-    /// is stored already is not written.
-    async fn change_field<T, E: From<StoreError>>(
+    /// the version that the registry will have, beyond `beyond`, and the field, and answers what is to be stored
+    /// (nothing deletes) and what it is. What is stored already is not written.
+    pub(super) async fn change_field<T, E: From<StoreError>>(
         &self,
         field: &str,
+        beyond: u64,
         edit: impl Fn(u64, Option<String>) -> Result<(String, T), E>,
     ) -> Result<T, E> {
         let key = self.registry_key();
@@ -291,13 +314,15 @@ impl Store {
             let (version, json): (Option<u64>, Option<String>) =
                 measured("HMGET", client.hmget(&key, vec![VERSION_FIELD, field])).await?;
             let version = version.unwrap_or(0);
+            let next = version.max(beyond).saturating_add(1);
             let known = json.clone();
-            let (json, changed) = edit(version, json)?;
+            let (json, changed) = edit(next, json)?;
             // A new version makes every pod read all of it.
             if known.as_ref() == Some(&json) {
                 return Ok(changed);
             }
-            let args: Vec<Value> = vec![version.try_into().unwrap_or(Value::Null), field.into(), json.into()];
+            let number = |number: u64| number.try_into().unwrap_or(Value::Null);
+            let args: Vec<Value> = vec![number(version), field.into(), json.into(), number(next)];
             let written: i64 = measured(
                 "register",
                 REGISTER.evalsha_with_reload(client, vec![key.as_str()], args),

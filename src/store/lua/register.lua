@@ -1,6 +1,7 @@
 -- Stores, replaces or deletes an entry (a subscription, an account, a setting) if the hash is still at the version
 -- that the writer read.
--- In:  KEYS hash; ARGV expected version, field, its JSON or '' to delete
+-- In:  KEYS hash; ARGV expected version, field, its JSON or '' to delete, the version that it gets (the next one, or
+--      a later one where somebody has seen that already)
 -- Out: the new version, or -1 when somebody else wrote first or the hash has just begun: read it again
 -- Versions begin with the clock: after a flush a new hash must never look like the old one unchanged.
 -- Runs at the memory limit: the first write is a no-op HDEL.
@@ -18,4 +19,4 @@ if ARGV[3] == '' then
 else
   redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
 end
-return redis.call('HINCRBY', KEYS[1], ':version', 1)
+return redis.call('HINCRBY', KEYS[1], ':version', string.format('%.0f', math.max(1, tonumber(ARGV[4]) - tonumber(version))))

@@ -10,6 +10,7 @@ mod guard;
 pub(crate) mod harness;
 mod headers;
 mod limits;
+mod lost_registry;
 mod outage;
 mod poison;
 mod prefixes;
