@@ -11,6 +11,7 @@ mod guard;
 pub(crate) mod harness;
 mod headers;
 mod limits;
+mod lost_registry;
 mod outage;
 mod peers;
 mod poison;
