@@ -96,8 +96,7 @@ impl Store {
             beyond: version,
             ..Terms::default()
         };
-        self.change_on(terms, &known.id, |subscription| Ok::<_, StoreError>(subscription))
-            .await
+        self.change_on(terms, &known.id, Ok::<_, StoreError>).await
     }
 
     /// Removes a subscription and all that is parked for it, whether or not it can be read; false when there was none.
