@@ -2,24 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use fred::prelude::*;
 use rand::Rng;
 
 use super::Store;
 use super::circuits::Wake;
-use super::dead_letters::{DeadLetter, Replayed};
 use super::error::StoreError;
 use super::keys::{self, SETTINGS_FIELD, VERSION_FIELD};
-use super::partition::{Partition, measured};
+use super::partition::measured;
 use super::scripts::REGISTER;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::service::ServiceSettings;
 use crate::domain::subscription::Subscription;
-
-/// So many ids are looked up in one command.
-const ASKED_AT_ONCE: usize = 256;
 
 /// All subscriptions at one version.
 #[derive(Debug, Clone, Default)]
@@ -114,60 +109,6 @@ impl Store {
         let client = self.connection.client();
         let json: Option<String> = measured("HGET", client.hget(self.registry_key(), id.as_str())).await?;
         json.map(|json| self.read(id, &json)).transpose()
-    }
-
-    /// Which of these the registry has, in their order, whether or not they can be read.
-    ///
-    /// # Errors
-    /// [`StoreError::RegistryLost`] where there is no registry to ask: who is not in it was not removed; and when Redis
-    /// can't be reached.
-    pub async fn are_registered(&self, ids: &[&str]) -> Result<Vec<bool>, StoreError> {
-        let (client, key) = (self.connection.client(), self.registry_key());
-        let mut found = Vec::with_capacity(ids.len());
-        for step in ids.chunks(ASKED_AT_ONCE) {
-            let fields: Vec<&str> = std::iter::once(VERSION_FIELD).chain(step.iter().copied()).collect();
-            let mut values: Vec<Option<Value>> = measured("HMGET", client.hmget(&key, fields)).await?;
-            if values.first().is_none_or(Option::is_none) {
-                return Err(self.registry_lost());
-            }
-            found.extend(values.drain(1..).map(|json| json.is_some()));
-        }
-        Ok(found)
-    }
-
-    /// The registry is not there.
-    #[must_use]
-    pub fn registry_lost(&self) -> StoreError {
-        StoreError::RegistryLost {
-            key: self.registry_key(),
-        }
-    }
-
-    /// Whether the registry was lost, rather than never begun, where it has no version: something was wanted before.
-    ///
-    /// # Errors
-    /// When Redis can't be reached.
-    pub async fn had_subscriptions(&self) -> Result<bool, StoreError> {
-        for partition in self.partitions() {
-            if partition.snapshot(Duration::ZERO).await?.ledger.wanted > 0 {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Puts a dead letter back to work, unless its subscription is not there any more.
-    ///
-    /// # Errors
-    /// As [`Partition::replay`] and [`Store::are_registered`].
-    pub async fn replay(&self, partition: &Partition, letter: &DeadLetter) -> Result<Replayed, StoreError> {
-        // Its tombstone is gone after a day; nothing would ever wake what is parked after that.
-        if let Some(id) = &letter.subscription
-            && self.are_registered(&[id.as_str()]).await? == [false]
-        {
-            return Ok(Replayed::SubscriptionRemoved);
-        }
-        partition.replay(letter.id).await
     }
 
     /// Stores a new subscription.
