@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod listener;
+pub mod pem;
 pub mod redfish;
 pub mod report;
 pub mod store;

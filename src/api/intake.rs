@@ -1,7 +1,8 @@
 //! `POST /events/{source}`: takes one event in.
 //!
 //! Asks for a token where that is wanted, keeps to the rates, reads the body within its limits, refuses what is no event and everything while Redis is nearly full,
-//! waits for Redis if it is away, and appends the event to its source's stream. Only then it answers `200`
+//! waits for Redis if it is away, and appends the event to its source's stream, on replicas too where that is asked for.
+//! Only then it answers `200`
 //! with `{}` and its length: some controllers take 204, or an answer without a length, for a failure. The header
 //! `holdfast-event` tells where it went.
 
@@ -162,7 +163,7 @@ impl Intake {
             let not_written = error.is_transient() && !error.is_disconnected();
             if !not_written || Instant::now() + PAUSE >= deadline {
                 self.note(Some(&error));
-                return Err(Refusal::Redis);
+                return Err(error.into());
             }
             sleep(PAUSE).await;
         }

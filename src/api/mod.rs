@@ -10,6 +10,7 @@ mod intake;
 mod limits;
 pub mod memory_guard;
 mod page;
+mod peers;
 mod refusal;
 mod tokens;
 
@@ -18,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
@@ -27,10 +27,12 @@ use self::intake::Intake;
 use self::memory_guard::MemoryGuard;
 use self::tokens::Tokens;
 use crate::config::{self, Config};
-use crate::listener::tls::{Credentials, TlsError};
+use crate::listener::tls::{Clients, Files, Tls};
 use crate::listener::{ListenError, Options, Server};
+use crate::pem::PemError;
 use crate::report::History;
 use crate::store::Store;
+use crate::telemetry::labels::Certificate;
 
 /// Both listeners, running; they end when dropped.
 #[derive(Debug)]
@@ -52,7 +54,7 @@ pub enum StartError {
     Listen(#[from] ListenError),
     /// Its certificate, key or authorities can't be used.
     #[error("intake can't speak TLS: {0}; check HOLDFAST_INTAKE__CERTIFICATE, __KEY and __CLIENT_CA")]
-    Tls(#[from] TlsError),
+    Tls(#[from] PemError),
     /// Its tokens can't be read.
     #[error("intake.tokens_file: {0}")]
     Tokens(String),
@@ -75,7 +77,9 @@ pub async fn start(
         false => None,
     };
     admin.board.attach(Arc::clone(&store), config.worker.dead_after.0);
-    admin.health.attach(store, Box::new(silent_for));
+    admin
+        .health
+        .attach(store, config.serve.role.takes_in(), Box::new(silent_for));
     let intake_addr = intake.as_ref().map(Server::addr);
     let listens = intake_addr.map_or_else(|| "off".to_owned(), |addr| addr.to_string());
     let page = format!("http://{}/", admin.addr());
@@ -94,7 +98,9 @@ async fn take_in(config: &Config, store: &Arc<Store>, watching: &CancellationTok
     let guard = Arc::new(MemoryGuard::new(Arc::clone(store), &config.intake));
     let tokens = config.intake.tokens_file.as_deref().map(Tokens::load).transpose();
     let tokens = tokens.map_err(StartError::Tokens)?;
-    let tls = tls(&config.intake)?;
+    let files = certificate_files(&config.intake);
+    let tls = files.map(|files| Tls::of_files(files, config.certificates.check.0));
+    let tls = tls.transpose()?;
     let intake = Intake::new(&config.intake, tokens, Arc::clone(store), Arc::clone(&guard));
     let options = Options {
         listener: "intake",
@@ -112,17 +118,21 @@ async fn take_in(config: &Config, store: &Arc<Store>, watching: &CancellationTok
     Ok(server)
 }
 
-/// What intake speaks TLS with, where it does. Where tokens are asked for as well, one is as good as a certificate.
-fn tls(settings: &config::Intake) -> Result<Option<TlsAcceptor>, TlsError> {
-    let (Some(certificate), Some(key)) = (&settings.certificate, &settings.key) else {
-        return Ok(None);
-    };
-    let credentials = Credentials::read(certificate, key)?;
-    let acceptor = match &settings.client_ca {
-        None => credentials.acceptor()?,
-        Some(ca) => credentials.acceptor_for_clients_of(ca, settings.tokens_file.is_none())?,
-    };
-    Ok(Some(acceptor))
+/// The files that intake speaks TLS with, where it does. Where tokens are asked for as well, one is as good as a
+/// client's certificate.
+#[must_use]
+pub fn certificate_files(settings: &config::Intake) -> Option<Files> {
+    let clients = settings.client_ca.as_ref().map(|authorities| Clients {
+        trusted: Certificate::IntakeClients,
+        authorities: authorities.clone(),
+        required: settings.tokens_file.is_none(),
+    });
+    Some(Files {
+        shown: Certificate::Intake,
+        certificate: settings.certificate.clone()?,
+        key: settings.key.clone()?,
+        clients,
+    })
 }
 
 impl Api {

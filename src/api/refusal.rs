@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::answer;
 use crate::domain::event::EventError;
 use crate::listener::BodyError;
+use crate::store::StoreError;
 use crate::telemetry::labels::IntakeRefusal;
 use crate::telemetry::metrics;
 
@@ -55,6 +56,15 @@ pub(super) enum Refusal {
     /// Redis did not confirm the event.
     #[error("the event was not confirmed by Redis in time; send it again later")]
     Redis,
+    /// Redis has it, but not as many replicas as `redis.confirm_replicas` asks for.
+    #[error(
+        "the event was written, but did not reach enough replicas of Redis in time; send it again later, though it may \
+         arrive twice then"
+    )]
+    Unconfirmed,
+    /// Too few replicas keep up.
+    #[error("the event was not taken in: too few replicas of Redis keep up; send it again later")]
+    Replicas,
 }
 
 impl Refusal {
@@ -65,13 +75,16 @@ impl Refusal {
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Token => StatusCode::UNAUTHORIZED,
             Self::Rate { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Memory | Self::Overloaded | Self::Redis => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Memory | Self::Overloaded | Self::Redis | Self::Unconfirmed | Self::Replicas => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
     fn code(&self) -> &'static str {
         match self {
             Self::Source => "bad_source",
+            Self::Unconfirmed => "unconfirmed",
             _ => self.label().as_str(),
         }
     }
@@ -86,6 +99,17 @@ impl Refusal {
             Self::Memory => IntakeRefusal::Memory,
             Self::Overloaded => IntakeRefusal::Overloaded,
             Self::Redis => IntakeRefusal::Redis,
+            Self::Unconfirmed | Self::Replicas => IntakeRefusal::Replicas,
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unconfirmed(_) | StoreError::Replicas { written: true, .. } => Self::Unconfirmed,
+            StoreError::Replicas { .. } => Self::Replicas,
+            _ => Self::Redis,
         }
     }
 }
@@ -146,6 +170,8 @@ mod tests {
             (Refusal::Memory, 503),
             (Refusal::Overloaded, 503),
             (Refusal::Redis, 503),
+            (Refusal::Unconfirmed, 503),
+            (Refusal::Replicas, 503),
         ] {
             let response = refusal.into_response();
             assert_eq!(response.status(), status);

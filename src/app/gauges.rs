@@ -8,30 +8,51 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error};
+use tracing::{debug, error, info, warn};
 
 use crate::config::Config;
 use crate::domain::ids::{StreamId, SubscriptionId};
 use crate::report::{History, Sample};
 use crate::store::census::{Census, Ledger, Snapshot};
+use crate::store::memory::Memory;
+use crate::store::probe::ServerFacts;
 use crate::store::{Store, StoreError};
 use crate::telemetry::labels::CircuitState;
 use crate::telemetry::metrics::{self, Durability};
+use crate::telemetry::service;
 use crate::telemetry::subscriptions::{Standing, SubscriptionGauges};
 use crate::telemetry::tally::Traffic;
 
-/// The subscriptions there are now, with this pod's requests since the last call.
-type Subscriptions = Box<dyn Fn() -> Vec<(SubscriptionId, Traffic)> + Send + Sync>;
+/// How long `appendfsync` and `min-replicas-to-write`, which INFO does not tell, are believed.
+const BELIEVED: Duration = Duration::from_secs(60);
+
+/// What this pod knows of whom it delivers to.
+#[derive(Debug)]
+pub struct Audience {
+    /// The subscriptions there are now, with this pod's requests since it was asked last.
+    pub subscriptions: Vec<(SubscriptionId, Traffic)>,
+    /// Whether events are published to them.
+    pub publishes: bool,
+}
+
+/// Asks for it.
+type AskAudience = Box<dyn Fn() -> Audience + Send + Sync>;
 
 /// Publishes the gauges.
 pub struct Gauges {
     store: Arc<Store>,
-    subscriptions: Subscriptions,
-    durability: Option<Durability>,
+    audience: AskAudience,
+    facts: ServerFacts,
+    /// `redis.confirm_replicas`.
+    confirming: u32,
+    /// When `appendfsync` and `min-replicas-to-write` were read; `None` when that is to be done again.
+    settings_read: Option<Instant>,
     refresh: Duration,
     dead_after: Duration,
+    /// When a session of the Redfish service is over; `None` in a process that does not serve it.
+    sessions: Option<Duration>,
     labels: SubscriptionGauges,
     history: Arc<History>,
     /// Removed events that were there at the last look; `None` before the first.
@@ -61,22 +82,27 @@ struct Totals {
 }
 
 impl Gauges {
-    /// Reads from `store`; `subscriptions` names all there are, for those without any trouble have gauges too, with
-    /// this pod's requests since it was called last. What is known of Redis' durability is published along, and each reading remembered in `history`.
+    /// Reads from `store`; `audience` names all subscriptions, for those without any trouble have gauges too. What was
+    /// learnt of Redis at the start (`facts`) is kept true and published along, and each reading remembered in
+    /// `history`.
     #[must_use]
     pub fn new(
         config: &Config,
         store: Arc<Store>,
-        durability: Option<Durability>,
-        subscriptions: impl Fn() -> Vec<(SubscriptionId, Traffic)> + Send + Sync + 'static,
+        facts: ServerFacts,
+        audience: impl Fn() -> Audience + Send + Sync + 'static,
         history: Arc<History>,
     ) -> Self {
         Self {
             store,
-            subscriptions: Box::new(subscriptions),
-            durability,
+            audience: Box::new(audience),
+            facts,
+            confirming: config.redis.confirm_replicas,
+            settings_read: Some(Instant::now()),
             refresh: config.admin.refresh.0,
             dead_after: config.worker.dead_after.0,
+            sessions: (config.redfish.enabled && config.serve.role.takes_in())
+                .then_some(config.redfish.session_timeout.0),
             labels: SubscriptionGauges::new(config.admin.max_subscription_labels),
             history,
             removed: None,
@@ -102,8 +128,18 @@ impl Gauges {
     /// a server.
     ///
     /// # Errors
-    /// When Redis can't be reached; nothing is published then.
+    /// When Redis can't be reached; nothing but that is published then.
     pub async fn step(&mut self) -> Result<(), StoreError> {
+        let read = self.read().await;
+        metrics::set_redis_connected(read.is_ok());
+        if read.is_err() {
+            // It may come back as another server.
+            self.settings_read = None;
+        }
+        read
+    }
+
+    async fn read(&mut self) -> Result<(), StoreError> {
         let mut totals = Totals::default();
         for partition in self.store.partitions() {
             totals.add(&partition.snapshot(self.dead_after).await?);
@@ -112,21 +148,53 @@ impl Gauges {
             0 => (0, BTreeMap::new()),
             _ => self.store.troubled().await?,
         };
-        let memory = self.store.memory().await?;
+        let memory = self.look_at_the_servers().await?;
         if memory.limit > 0 {
             metrics::set_redis_memory_ratio(memory.ratio());
         }
-        if let Some(durability) = &self.durability {
-            metrics::set_redis_durability(durability);
+        metrics::set_redis_durability(&durability(&self.facts));
+        if let Some(timeout) = self.sessions {
+            service::set_sessions(self.store.session_count(timeout, totals.now_ms).await?);
         }
         totals.publish();
         self.history
             .record(Sample::new(totals.now_ms, &totals.ledger, totals.events));
         self.note_removed(totals.removed);
-        let standings = self.standings(now_ms, &troubled);
-        metrics::set_backlog(totals.events.saturating_add(workable(&standings)));
+        let audience = (self.audience)();
+        let standings = standings(audience.subscriptions, now_ms, &troubled);
+        metrics::set_publishing(audience.publishes);
+        metrics::set_backlog(match audience.publishes {
+            true => totals.events.saturating_add(workable(&standings)),
+            // No worker can do anything about what waits until it is switched on again.
+            false => 0,
+        });
         self.labels.publish(standings);
         Ok(())
+    }
+
+    /// How full Redis is; along with it what is known of how it keeps its data is brought up to date, and what is wrong
+    /// with that said when it begins.
+    async fn look_at_the_servers(&mut self) -> Result<Memory, StoreError> {
+        let Some(vitals) = self.store.vitals().await? else {
+            return Ok(Memory::default());
+        };
+        let before = self.facts.warnings(self.confirming);
+        self.facts.renew(&vitals);
+        // A user who could not read them at the start is not asked for again and again: each refusal is an error in
+        // Redis' statistics.
+        let readable = self.facts.fsync.is_some() || self.facts.min_replicas.is_some();
+        if readable && self.settings_read.is_none_or(|read| read.elapsed() >= BELIEVED) {
+            (self.facts.fsync, self.facts.min_replicas) = self.store.durability_settings().await?;
+            self.settings_read = Some(Instant::now());
+        }
+        let now = self.facts.warnings(self.confirming);
+        for warning in now.iter().filter(|warning| !before.contains(warning)) {
+            warn!("durability: {warning}");
+        }
+        if now.is_empty() && !before.is_empty() {
+            info!("durability: what was weak in Redis' settings is mended");
+        }
+        Ok(vitals.memory)
     }
 
     /// Says that events were removed since the last look: nobody can deliver them.
@@ -140,24 +208,28 @@ impl Gauges {
             );
         }
     }
+}
 
-    /// Every subscription with how it stands: those in trouble, and all others as healthy.
-    fn standings(&self, now_ms: u64, troubled: &BTreeMap<String, Census>) -> Vec<(String, Standing)> {
-        let mut all: BTreeMap<String, Traffic> = (self.subscriptions)()
-            .into_iter()
-            .map(|(id, traffic)| (id.as_str().to_owned(), traffic))
-            .collect();
-        for id in troubled.keys() {
-            all.entry(id.clone()).or_default();
-        }
-        let healthy = Census::default();
-        all.into_iter()
-            .map(|(id, traffic)| {
-                let standing = standing(now_ms, troubled.get(&id).unwrap_or(&healthy), traffic);
-                (id, standing)
-            })
-            .collect()
+/// Every subscription with how it stands: those in trouble, and all others as healthy.
+fn standings(
+    subscriptions: Vec<(SubscriptionId, Traffic)>,
+    now_ms: u64,
+    troubled: &BTreeMap<String, Census>,
+) -> Vec<(String, Standing)> {
+    let mut all: BTreeMap<String, Traffic> = subscriptions
+        .into_iter()
+        .map(|(id, traffic)| (id.as_str().to_owned(), traffic))
+        .collect();
+    for id in troubled.keys() {
+        all.entry(id.clone()).or_default();
     }
+    let healthy = Census::default();
+    all.into_iter()
+        .map(|(id, traffic)| {
+            let standing = standing(now_ms, troubled.get(&id).unwrap_or(&healthy), traffic);
+            (id, standing)
+        })
+        .collect()
 }
 
 impl Totals {
@@ -222,11 +294,34 @@ fn standing(now_ms: u64, census: &Census, traffic: Traffic) -> Standing {
         parked: census.parked,
         oldest: age(now_ms, census.oldest),
         circuit,
+        circuit_age: circuit_since(circuit, census).map_or(Duration::ZERO, |since| {
+            Duration::from_millis(now_ms.saturating_sub(since))
+        }),
         failed_probes: census.failures,
         next_attempt: census
             .next_wakeup_ms
             .map(|due| Duration::from_millis(due.saturating_sub(now_ms))),
         traffic,
+    }
+}
+
+/// Since when nothing is sent but probes, ms since the epoch. A limit may move on the oldest event that waits, so its
+/// age tells less.
+fn circuit_since(circuit: CircuitState, census: &Census) -> Option<u64> {
+    match circuit {
+        CircuitState::Suspended => census.suspended_since_ms.or(census.oldest.map(|id| id.millis)),
+        CircuitState::Open => census.open_since_ms,
+        CircuitState::Closed | CircuitState::Draining => None,
+    }
+}
+
+/// How Redis keeps its data, as the labels say it.
+fn durability(facts: &ServerFacts) -> Durability {
+    Durability {
+        append_only: facts.append_only,
+        fsync: facts.fsync.clone().unwrap_or_else(|| "unknown".to_owned()),
+        eviction: facts.policy.clone(),
+        min_replicas: facts.min_replicas.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
     }
 }
 
@@ -252,6 +347,27 @@ mod tests {
         assert_eq!(circuit(&census), CircuitState::Open);
         census.suspended = true;
         assert_eq!(circuit(&census), CircuitState::Suspended);
+    }
+
+    #[test]
+    fn how_long_nothing_is_sent_does_not_depend_on_what_waits() {
+        let age = |census: &Census| standing(9_000, census, Traffic::default()).circuit_age;
+        let mut census = Census {
+            oldest: Some(StreamId {
+                millis: 8_000,
+                sequence: 0,
+            }),
+            behind_since_ms: Some(1_000),
+            ..Census::default()
+        };
+        assert_eq!(age(&census), Duration::ZERO);
+        census.open_since_ms = Some(2_000);
+        assert_eq!(age(&census), Duration::from_secs(7));
+        // Since when is not known of one that an earlier version suspended.
+        census.suspended = true;
+        assert_eq!(age(&census), Duration::from_secs(1));
+        census.suspended_since_ms = Some(4_000);
+        assert_eq!(age(&census), Duration::from_secs(5));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
-use self::gauges::Gauges;
+use self::gauges::{Audience, Gauges};
 use self::redis::Redis;
 use self::signals::Signals;
 use crate::api::{self, Api};
@@ -87,16 +87,19 @@ impl Service {
             true => Worker::start(Arc::clone(&pod)).await?,
             false => Worker::watch(Arc::clone(&pod)).await?,
         };
-        let subscriptions = move || {
+        let audience = move || {
             let catalog = pod.catalog();
             let all = catalog.subscribers();
-            all.map(|one| (one.subscription.id.clone(), one.tally.take())).collect()
+            Audience {
+                subscriptions: all.map(|one| (one.subscription.id.clone(), one.tally.take())).collect(),
+                publishes: pod.publishes(),
+            }
         };
         let gauges = Gauges::new(
             &config,
             Arc::clone(&redis.store),
-            redis.durability.clone(),
-            subscriptions,
+            redis.facts.clone(),
+            audience,
             api.history(),
         );
         tokio::spawn(gauges.run(watching.clone()));

@@ -10,14 +10,13 @@ use crate::store::embedded::{EMBEDDED, Embedded, check_place};
 use crate::store::probe::{ServerFacts, probe};
 use crate::store::seal::Sealer;
 use crate::store::{Store, StoreError};
-use crate::telemetry::metrics::Durability;
 
 /// An open deployment.
 pub(super) struct Redis {
     /// The data.
     pub(super) store: Arc<Store>,
-    /// How the server keeps its data, for the gauges.
-    pub(super) durability: Option<Durability>,
+    /// What was learnt of the server, for the gauges.
+    pub(super) facts: ServerFacts,
     embedded: Option<Embedded>,
 }
 
@@ -44,6 +43,7 @@ impl Redis {
         };
         let url = embedded.as_ref().map_or(config.redis.url.as_str(), Embedded::url);
         let connection = Connection::open(&config.redis, url, FirstConnect::KeepTrying).await?;
+        connection.watch_authorities(config.certificates.check.0);
         if !connection.is_connected() {
             info!(redis = connection.url(), "waiting for Redis");
         }
@@ -53,10 +53,10 @@ impl Redis {
         let store = Store::open(connection, &config.redis.prefix, Some(config.redis.partitions))
             .await?
             .sealed_by(sealer);
-        report_weaknesses(&store, &facts).await;
+        report_weaknesses(&store, &facts, config.redis.confirm_replicas).await;
         Ok(Self {
             store: Arc::new(store),
-            durability: Some(durability(&facts)),
+            facts,
             embedded,
         })
     }
@@ -71,9 +71,9 @@ impl Redis {
 }
 
 /// Warns about what may lose events; on a Cluster about each master.
-async fn report_weaknesses(store: &Store, facts: &ServerFacts) {
+async fn report_weaknesses(store: &Store, facts: &ServerFacts, confirming: u32) {
     if !facts.cluster {
-        for warning in facts.warnings() {
+        for warning in facts.warnings(confirming) {
             warn!("durability: {warning}");
         }
         return;
@@ -81,20 +81,11 @@ async fn report_weaknesses(store: &Store, facts: &ServerFacts) {
     match store.nodes().await {
         Ok(nodes) => {
             for node in nodes {
-                for warning in node.facts.warnings() {
+                for warning in node.facts.warnings(confirming) {
                     warn!(server = node.address, "durability: {warning}");
                 }
             }
         }
         Err(error) => warn!(%error, "the masters of the Cluster could not all be asked how they keep their data"),
-    }
-}
-
-fn durability(facts: &ServerFacts) -> Durability {
-    Durability {
-        append_only: facts.append_only,
-        fsync: facts.fsync.clone().unwrap_or_else(|| "unknown".to_owned()),
-        eviction: facts.policy.clone(),
-        min_replicas: facts.min_replicas.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
     }
 }

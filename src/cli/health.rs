@@ -42,7 +42,7 @@ pub(super) async fn run(args: Args, config: &Config, out: &mut impl Write) -> an
 }
 
 /// Where a listener is reached from its own machine.
-fn near(listen: SocketAddr) -> SocketAddr {
+pub(super) fn near(listen: SocketAddr) -> SocketAddr {
     let loopback = match listen.ip() {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),

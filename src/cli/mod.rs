@@ -20,6 +20,7 @@ mod status;
 mod subscriptions;
 mod table;
 mod text;
+mod tls;
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use crate::domain::units::{Period, Size};
 
-use super::{Admin, Delivery, Embedded, Intake, Limits, Log, LogFormat, Recent, Redfish, Redis, Retry, Worker};
+use super::{
+    Admin, Certificates, Delivery, Embedded, Intake, Limits, Log, LogFormat, Recent, Redfish, Redis, Retry, Worker,
+};
 
 impl Default for Redis {
     fn default() -> Self {
@@ -20,6 +22,8 @@ impl Default for Redis {
             partitions: 1,
             command_timeout: Period::from_secs(5),
             pool: 2,
+            confirm_replicas: 0,
+            confirm_timeout: Period::from_secs(1),
             allow_embedded: false,
         }
     }
@@ -65,6 +69,7 @@ impl Default for Admin {
             listen: SocketAddr::from(([0, 0, 0, 0], 9090)),
             max_subscription_labels: 200,
             refresh: Period::from_secs(5),
+            peers: None,
         }
     }
 }
@@ -84,6 +89,14 @@ impl Default for Redfish {
             lockout_reset: Period::from_secs(60),
             max_connections_per_client: 256,
             max_subscriptions: 10_000,
+        }
+    }
+}
+
+impl Default for Certificates {
+    fn default() -> Self {
+        Self {
+            check: Period::from_secs(30),
         }
     }
 }

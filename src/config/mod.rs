@@ -42,6 +42,8 @@ pub struct Config {
     pub admin: Admin,
     /// The Redfish service.
     pub redfish: Redfish,
+    /// How certificates that are given as files are kept up to date.
+    pub certificates: Certificates,
     /// How one delivery is sent.
     pub delivery: Delivery,
     /// When a delivery is tried again, and when it is given up.
@@ -126,6 +128,10 @@ pub struct Redis {
     pub command_timeout: Period,
     /// Connections for everything but blocking reads.
     pub pool: usize,
+    /// How many replicas must have an event before it counts as accepted; 0 asks for the master alone.
+    pub confirm_replicas: u32,
+    /// How long those replicas may take.
+    pub confirm_timeout: Period,
     /// Allows `embedded` inside Kubernetes, where the disk may be ephemeral.
     pub allow_embedded: bool,
 }
@@ -192,6 +198,8 @@ pub struct Admin {
     pub max_subscription_labels: usize,
     /// How often the gauges that mirror Redis are read.
     pub refresh: Period,
+    /// Where the admin listeners of all pods are found, `host:port` with commas between them; asked while Redis is away.
+    pub peers: Option<String>,
 }
 
 /// The Redfish service. Its `Debug` and serialised forms never show the password.
@@ -223,6 +231,14 @@ pub struct Redfish {
     pub max_connections_per_client: usize,
     /// Subscriptions at once, event streams among them; a further one is refused over Redfish.
     pub max_subscriptions: usize,
+}
+
+/// Certificates that are given as files: those of Redfish and intake, and the authorities of Redis.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Certificates {
+    /// How often the files are looked at; those that were renewed are in force then.
+    pub check: Period,
 }
 
 /// Sending to subscribers.

@@ -69,6 +69,15 @@ fn plain(text: &str, also: &str) -> bool {
     (1..=64).contains(&text.len()) && text.chars().all(ok)
 }
 
+/// `host:port`; an address of IPv6 stands in brackets.
+fn reachable(text: &str) -> bool {
+    let parts = text.trim().rsplit_once(':');
+    parts.is_some_and(|(host, port)| {
+        let bracketed = host.starts_with('[') && host.ends_with(']');
+        !host.is_empty() && (bracketed || !host.contains([':', '/'])) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
+}
+
 const RULES: &[Rule] = &[
     ("serve.role", "all, api or worker", |_| true),
     (
@@ -94,6 +103,16 @@ const RULES: &[Rule] = &[
     ("redis.pool", "a whole number from 1 to 256", |c| {
         (1..=256).contains(&c.redis.pool)
     }),
+    (
+        "redis.confirm_replicas",
+        "a whole number from 0 (the master alone) to 16",
+        |c| c.redis.confirm_replicas <= 16,
+    ),
+    (
+        "redis.confirm_timeout",
+        "a duration such as 250ms or 1s, from 1ms to 1m",
+        |c| (Duration::from_millis(1)..=Duration::from_secs(60)).contains(&c.redis.confirm_timeout.0),
+    ),
     ("redis.allow_embedded", "true or false", |_| true),
     ("embedded.data_dir", "the path of a directory", |c| {
         !c.embedded.data_dir.as_os_str().is_empty()
@@ -144,6 +163,16 @@ const RULES: &[Rule] = &[
         |c| c.admin.max_subscription_labels <= 100_000,
     ),
     ("admin.refresh", SOME_TIME, |c| some_time(c.admin.refresh)),
+    (
+        "admin.peers",
+        "names or addresses, each with a port (holdfast-metrics:9090), with commas between them; or empty",
+        |c| {
+            c.admin
+                .peers
+                .as_deref()
+                .is_none_or(|places| places.split(',').all(reachable))
+        },
+    ),
     ("redfish.enabled", "true or false", |_| true),
     ("redfish.listen", LISTEN, |_| true),
     ("redfish.certificate", FILE, |_| true),
@@ -189,6 +218,7 @@ const RULES: &[Rule] = &[
     ("redfish.max_subscriptions", COUNT, |c| {
         count(c.redfish.max_subscriptions)
     }),
+    ("certificates.check", SOME_TIME, |c| some_time(c.certificates.check)),
     ("delivery.direct_wait", ANY_TIME, |c| any_time(c.delivery.direct_wait)),
     ("delivery.connect_timeout", SOME_TIME, |c| {
         some_time(c.delivery.connect_timeout)
@@ -304,6 +334,12 @@ const RULES: &[Rule] = &[
 ];
 
 const PAIRS: &[Pair] = &[
+    (
+        "redis.confirm_replicas",
+        "0 with a server that has no replicas:",
+        "redis.url",
+        |c| c.redis.confirm_replicas == 0 || c.redis.url != "embedded",
+    ),
     ("intake.memory_warn", "below", "intake.memory_refuse", |c| {
         c.intake.memory_warn < c.intake.memory_refuse
     }),

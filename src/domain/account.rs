@@ -51,7 +51,11 @@ pub struct Account {
     /// Whether its password must be changed before it may do anything else.
     #[serde(default)]
     pub password_change_required: bool,
-    /// Changes with the password and with the account itself: sessions of another generation are void.
+    /// Whether its password is still the one that was generated, and printed, with the first account.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub password_generated: bool,
+    /// Changes with the password, with the account itself, and when it is disabled: sessions of another generation are
+    /// void.
     pub generation: String,
     /// Grows with every change.
     pub revision: u64,
@@ -173,6 +177,7 @@ mod tests {
             role: Role::ReadOnly,
             enabled: true,
             password_change_required: false,
+            password_generated: false,
             generation: "canary".to_owned(),
             revision: 1,
         };

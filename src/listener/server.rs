@@ -21,13 +21,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::clients::Clients;
 use super::patient::Patient;
+use super::tls::Tls;
 use super::{ListenError, Peer};
 
 /// Pause after a failed accept: usually the process is out of file descriptors.
@@ -55,7 +55,7 @@ pub struct Options {
     /// Answers a client that has closed its side; else such a one counts as gone, and what it gets ends.
     pub half_close: bool,
     /// Speaks TLS with this, plain HTTP without.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Tls>,
 }
 
 /// A running listener; it ends, connections and all, when dropped.
@@ -75,7 +75,7 @@ struct Door {
     room: Arc<Semaphore>,
     clients: Clients,
     half_close: bool,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     /// Accept nothing more; finish what is being answered.
     closing: CancellationToken,
     /// Finish nothing.
@@ -194,7 +194,7 @@ impl Door {
             let certificate = None;
             return self.converse(stream, Peer { addr, certificate }).await;
         };
-        let handshake = tokio::time::timeout(self.read_timeout, tls.accept(stream));
+        let handshake = tokio::time::timeout(self.read_timeout, tls.acceptor().accept(stream));
         let stream = tokio::select! {
             () = self.closing.cancelled() => return,
             outcome = handshake => match outcome {

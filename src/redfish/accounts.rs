@@ -98,6 +98,7 @@ async fn create(call: Call) -> Outcome {
         role,
         enabled,
         password_change_required,
+        password_generated: false,
     };
     let added = call.service.store.change_account(&name, |accounts| {
         if accounts.contains_key(&name) {
@@ -141,8 +142,12 @@ async fn change(call: Call) -> Outcome {
         account.enabled = wish.enabled.unwrap_or(account.enabled);
         if let Some(password) = &wish.password {
             account.password.clone_from(password);
-            account.generation = random_hex(8);
             account.password_change_required = false;
+            account.password_generated = false;
+        }
+        // Enabling it again brings no session back.
+        if wish.password.is_some() || (known.enabled && !account.enabled) {
+            account.generation = random_hex(8);
         }
         account.password_change_required = wish.must_change.unwrap_or(account.password_change_required);
         account.revision += 1;
@@ -150,6 +155,10 @@ async fn change(call: Call) -> Outcome {
         Ok::<_, Failure>((Some(account.clone()), account))
     });
     let account = changed.await?;
+    call.service
+        .store
+        .close_void_sessions(name, Some(&account.generation))
+        .await?;
     if wish.unlock {
         call.service.store.unlock(name).await?;
     }
@@ -201,6 +210,7 @@ async fn remove(call: Call) -> Outcome {
         Ok::<_, Failure>((None, ()))
     });
     removed.await?;
+    call.service.store.close_void_sessions(name, None).await?;
     call.service.store.unlock(name).await?;
     info!(account = name, by = call.who()?.account, "an account was removed");
     Ok(Answer::Done)

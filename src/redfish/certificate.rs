@@ -6,12 +6,13 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
-use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
-use crate::config;
-use crate::listener::tls::{Credentials, TlsError, certificates};
+use crate::config::{self, Config};
+use crate::listener::tls::{Files, Tls};
+use crate::pem::{PemError, certificates, chain_ends, tell};
 use crate::store::{Store, StoreError};
+use crate::telemetry::labels::Certificate;
 
 /// The setting that keeps the self-signed certificate.
 const SETTING: &str = "certificate";
@@ -23,7 +24,7 @@ const YEARS: i32 = 10;
 pub enum CertificateError {
     /// The configured one can't be used.
     #[error("{0}; see HOLDFAST_REDFISH__CERTIFICATE and HOLDFAST_REDFISH__KEY")]
-    Configured(#[source] TlsError),
+    Configured(#[source] PemError),
     /// The one that is kept can't be used.
     #[error(
         "the self-signed certificate that is kept in Redis can't be used: {problem}. Set HOLDFAST_REDFISH__CERTIFICATE \
@@ -55,12 +56,9 @@ struct Kept {
 ///
 /// # Errors
 /// When there is none that can be used.
-pub(super) async fn acceptor(settings: &config::Redfish, store: &Store) -> Result<TlsAcceptor, CertificateError> {
-    if let (Some(certificate), Some(key)) = (&settings.certificate, &settings.key) {
-        let credentials = Credentials::read(certificate, key);
-        return credentials
-            .and_then(Credentials::acceptor)
-            .map_err(CertificateError::Configured);
+pub(super) async fn tls(config: &Config, store: &Store) -> Result<Tls, CertificateError> {
+    if let Some(files) = certificate_files(&config.redfish) {
+        return Tls::of_files(files, config.certificates.check.0).map_err(CertificateError::Configured);
     }
     // Made before it is known whether it is needed: what is stored first wins, for all pods.
     let made = make(store)?;
@@ -88,9 +86,21 @@ pub(super) async fn acceptor(settings: &config::Redfish, store: &Store) -> Resul
         "the Redfish service shows a self-signed certificate: clients can't verify it unless they pin it. Set \
          HOLDFAST_REDFISH__CERTIFICATE and HOLDFAST_REDFISH__KEY"
     );
-    Credentials::new(chain, key)
-        .acceptor()
-        .map_err(|error| wrong(error.to_string()))
+    let end = chain_ends(&chain).map(|end| (Certificate::Redfish, end));
+    let tls = Tls::of(chain, key).map_err(|error| wrong(error.to_string()))?;
+    tell(end.as_slice());
+    Ok(tls)
+}
+
+/// The files of the configured certificate.
+#[must_use]
+pub fn certificate_files(settings: &config::Redfish) -> Option<Files> {
+    Some(Files {
+        shown: Certificate::Redfish,
+        certificate: settings.certificate.clone()?,
+        key: settings.key.clone()?,
+        clients: None,
+    })
 }
 
 /// Keeps the key under the newest sealing key from now on, unless another pod was first.

@@ -18,7 +18,7 @@ mod sessions;
 mod start;
 
 pub use self::auth::Identity;
-pub use self::certificate::CertificateError;
+pub use self::certificate::{CertificateError, certificate_files};
 pub use self::eventing::Eventing;
 pub use self::service::Service;
 pub use self::start::{FirstAdministrator, Redfish, RedfishError, start};

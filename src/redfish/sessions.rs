@@ -119,9 +119,16 @@ async fn found(call: &Call) -> Result<Session, Failure> {
     }
 }
 
+/// Those that would let their client in.
 async fn live(call: &Call) -> Result<Vec<Session>, Failure> {
     let timeout = call.service.settings.session_timeout.0;
-    Ok(call.service.store.sessions(timeout).await?)
+    let mut sessions = call.service.store.sessions(timeout).await?;
+    let accounts = call.service.store.accounts().await?;
+    sessions.retain(|session| {
+        let account = accounts.get(&session.account);
+        account.is_some_and(|account| account.enabled && account.generation == session.generation)
+    });
+    Ok(sessions)
 }
 
 fn is_visible(session: &Session, who: &Identity) -> bool {

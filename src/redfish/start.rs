@@ -84,7 +84,7 @@ impl fmt::Display for FirstAdministrator {
 /// [`RedfishError`]; each says what to change.
 pub async fn start(config: &Config, store: Arc<Store>) -> Result<Redfish, RedfishError> {
     let settings = &config.redfish;
-    let tls = certificate::acceptor(settings, &store).await?;
+    let tls = certificate::tls(config, &store).await?;
     let service = Arc::new(Service {
         uuid: store.setting_or_make("uuid", new_uuid).await?,
         settings: settings.clone(),
@@ -143,6 +143,7 @@ async fn first_administrator(service: &Service) -> Result<Option<FirstAdministra
         role: Role::Administrator,
         enabled: true,
         password_change_required: false,
+        password_generated: generated,
         generation: random_hex(8),
         revision: 1,
     };

@@ -106,6 +106,22 @@ impl Store {
         Ok(self.login(name).await?.locked.is_some())
     }
 
+    /// The accounts that are locked at a time of Redis' clock, in ms since the epoch.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn locked_accounts(&self, now_ms: u64) -> Result<Vec<String>, StoreError> {
+        let client = self.connection.client();
+        // Count, last failure, locked until: as the script writes them.
+        let noted: Entries = measured("HGETALL", client.hgetall(self.lockout_key())).await?;
+        let is_locked = |noted: &str| {
+            let until = noted.split(' ').nth(2).and_then(|until| until.parse::<u64>().ok());
+            until.is_some_and(|until| until > now_ms)
+        };
+        let locked = noted.into_iter().filter(|(_, noted)| is_locked(noted));
+        Ok(locked.map(|(name, _)| name).collect())
+    }
+
     /// Forgets the wrong passwords of an account, and unlocks it.
     ///
     /// # Errors

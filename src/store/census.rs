@@ -91,6 +91,8 @@ pub struct Census {
     pub behind_since_ms: Option<u64>,
     /// Only kept, not sent.
     pub suspended: bool,
+    /// Since when, ms since the epoch, as far as that is known.
+    pub suspended_since_ms: Option<u64>,
     /// Failed probes in a row.
     pub failures: u32,
     /// What went wrong last.
@@ -145,10 +147,11 @@ impl Partition {
     /// When Redis can't be reached.
     pub async fn snapshot(&self, dead_after: Duration) -> Result<Snapshot, StoreError> {
         let args = vec![millis(dead_after).into()];
+        let before = self.past.known();
         let answer: Vec<Value> = self.call("snapshot", &SCRIPTS.snapshot, args).await?;
         let mut answer = answer.into_iter();
         let mut next = || answer.next().unwrap_or(Value::Null);
-        Ok(Snapshot {
+        let snapshot = Snapshot {
             now_ms: convert(next())?,
             events: convert(next())?,
             pending: convert(next())?,
@@ -161,7 +164,10 @@ impl Partition {
             draining: convert(next())?,
             ledger: Ledger::read(&totals(next())?),
             removed: convert(next())?,
-        })
+        };
+        let last = convert::<String>(next())?.parse().ok();
+        self.past.compare(self.index, before, last, snapshot.ledger.settled);
+        Ok(snapshot)
     }
 
     /// The state of each of these subscriptions, in their order, with Redis' clock in ms; their events are not
@@ -277,6 +283,7 @@ impl Census {
         self.open_since_ms = earlier(self.open_since_ms, other.open_since_ms);
         self.behind_since_ms = earlier(self.behind_since_ms, other.behind_since_ms);
         self.suspended |= other.suspended;
+        self.suspended_since_ms = earlier(self.suspended_since_ms, other.suspended_since_ms);
         if other.failures > self.failures || self.error.is_empty() {
             self.error = other.error;
         }
@@ -313,6 +320,8 @@ fn census(row: Value) -> Result<Census, StoreError> {
         open_since_ms: number("open"),
         behind_since_ms: number("since"),
         suspended: circuit.contains_key("suspended"),
+        // Versions before this one wrote 1, whenever that was.
+        suspended_since_ms: number("suspended").filter(|since| *since > 1),
         failures: circuit.get("failures").and_then(|text| text.parse().ok()).unwrap_or(0),
         error: circuit.get("error").cloned().unwrap_or_default(),
     })

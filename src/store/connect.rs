@@ -12,10 +12,13 @@ use fred::clients::Client;
 use fred::error::{Error as RedisError, ErrorKind};
 use fred::prelude::{ClientLike, EventInterface};
 use fred::socket2::TcpKeepalive;
-use fred::types::config::{Config, ConnectionConfig, PerformanceConfig, ReconnectError, ReconnectPolicy, TcpConfig};
+use fred::types::config::{
+    Config, ConnectionConfig, PerformanceConfig, ReconnectError, ReconnectPolicy, Server, ServerConfig, TcpConfig,
+};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::authorities::Authorities;
 use super::error::{StoreError, masked};
 use super::link::Link;
 use super::outage::Outage;
@@ -40,6 +43,15 @@ pub enum FirstConnect {
     KeepTrying,
 }
 
+/// When a write counts as accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Confirm {
+    /// So many replicas must have it; never 0.
+    pub(super) replicas: u32,
+    /// They may take so long.
+    pub(super) within: Duration,
+}
+
 /// The connections to one Redis deployment. Cheap to clone; dropped with the last clone.
 #[derive(Clone)]
 pub struct Connection(Arc<Shared>);
@@ -57,6 +69,7 @@ struct Shared {
     tasks: TaskTracker,
     closing: CancellationToken,
     outage: Arc<Outage>,
+    authorities: Option<Arc<Authorities>>,
 }
 
 /// Everything needed to make one more client.
@@ -65,6 +78,7 @@ struct Settings {
     url: String,
     first: FirstConnect,
     command_timeout: Duration,
+    confirm: Option<Confirm>,
 }
 
 impl Connection {
@@ -76,12 +90,16 @@ impl Connection {
     /// [`StoreError::Connect`].
     pub async fn open(settings: &config::Redis, url: &str, first: FirstConnect) -> Result<Self, StoreError> {
         let mut target = target(settings, url)?;
-        target.fail_fast = first == FirstConnect::FailFast;
+        target.config.fail_fast = first == FirstConnect::FailFast;
         let settings_of_clients = Settings {
-            target,
+            target: target.config,
             url: masked(url),
             first,
             command_timeout: settings.command_timeout.0,
+            confirm: (settings.confirm_replicas > 0).then_some(Confirm {
+                replicas: settings.confirm_replicas,
+                within: settings.confirm_timeout.0,
+            }),
         };
         let pool = (0..settings.pool.max(1))
             .map(|_| settings_of_clients.client(settings_of_clients.command_timeout))
@@ -93,6 +111,7 @@ impl Connection {
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             outage: Arc::default(),
+            authorities: target.authorities,
         }));
         for (number, client) in connection.0.pool.iter().enumerate() {
             let name = format!("{}-{number}", settings.prefix);
@@ -126,10 +145,55 @@ impl Connection {
         Ok(client)
     }
 
+    /// A client that is not connected yet, and that connects once: what breaks its connection ends it. `at` is the
+    /// server, where the deployment is a Cluster.
+    pub(super) fn once(&self, at: Option<Server>) -> Client {
+        let settings = &self.0.settings;
+        let mut target = settings.target.clone();
+        target.fail_fast = true;
+        if let Some(server) = at {
+            target.server = ServerConfig::Centralized { server };
+        }
+        let connection = ConnectionConfig {
+            // Its owner looks for another server himself, and must hear of each answer.
+            reconnect_on_auth_error: false,
+            reconnect_errors: Vec::new(),
+            ..settings.connection()
+        };
+        let performance = PerformanceConfig {
+            default_command_timeout: Duration::ZERO,
+            ..PerformanceConfig::default()
+        };
+        Client::new(target, Some(performance), Some(connection), None)
+    }
+
+    /// When an event counts as accepted; `None` asks for the master alone.
+    pub(super) fn confirm(&self) -> Option<Confirm> {
+        self.0.settings.confirm
+    }
+
+    /// How long one command may take.
+    pub(super) fn command_timeout(&self) -> Duration {
+        self.0.settings.command_timeout
+    }
+
+    /// Runs something until it ends; [`Connection::quit`] waits for it. It is to end when `closing` is cancelled.
+    pub(super) fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: impl FnOnce(CancellationToken) -> F) {
+        self.0.tasks.spawn(task(self.0.closing.child_token()));
+    }
+
     /// Waits until every connection of the pool is made. With an unreachable server that is for ever.
     pub async fn connected(&self) {
         for client in &self.0.pool {
             connected(client).await;
+        }
+    }
+
+    /// Looks so often, for as long as there are connections, whether the file with the authorities was renewed:
+    /// those that are made from then on trust what is in it now.
+    pub fn watch_authorities(&self, every: Duration) {
+        if let Some(authorities) = &self.0.authorities {
+            authorities.watch(every);
         }
     }
 
@@ -203,7 +267,13 @@ impl Settings {
             default_command_timeout: command_timeout,
             ..PerformanceConfig::default()
         };
-        let connection = ConnectionConfig {
+        let policy = ReconnectPolicy::new_exponential(0, RECONNECT_FIRST_MS, RECONNECT_LAST_MS, 2);
+        let connection = self.connection();
+        Client::new(self.target.clone(), Some(performance), Some(connection), Some(policy))
+    }
+
+    fn connection(&self) -> ConnectionConfig {
+        ConnectionConfig {
             connection_timeout: self.command_timeout,
             internal_command_timeout: self.command_timeout,
             max_command_attempts: 1,
@@ -227,9 +297,7 @@ impl Settings {
                 ReconnectError::ClusterDown,
             ],
             ..ConnectionConfig::default()
-        };
-        let policy = ReconnectPolicy::new_exponential(0, RECONNECT_FIRST_MS, RECONNECT_LAST_MS, 2);
-        Client::new(self.target.clone(), Some(performance), Some(connection), Some(policy))
+        }
     }
 }
 

@@ -30,6 +30,22 @@ pub enum StoreError {
         /// What the server or client reported.
         source: RedisError,
     },
+    /// An event was not written: the connection that it must go over could not be made.
+    #[error("the event was not written: {0}")]
+    Unsent(Box<StoreError>),
+    /// An event is not on as many replicas as it must be.
+    #[error("{}", too_few(*wanted, *found, *written))]
+    Replicas {
+        /// `redis.confirm_replicas`.
+        wanted: u32,
+        /// How many have it, or follow closely enough to be asked.
+        found: u32,
+        /// Whether the master has it.
+        written: bool,
+    },
+    /// An event was written, and its replicas could not be asked for it.
+    #[error("the event was written, but not confirmed by a replica: {0}")]
+    Unconfirmed(Box<StoreError>),
     /// The settings or the server make it impossible to start; the text says what to change.
     #[error("{0}")]
     Setup(String),
@@ -44,6 +60,9 @@ pub enum StoreError {
     /// The id of a new subscription is in use.
     #[error("there is a subscription {0} already")]
     Taken(SubscriptionId),
+    /// There may be no further subscription.
+    #[error("there are as many subscriptions as redfish.max_subscriptions allows")]
+    Full,
     /// No such subscription.
     #[error("there is no subscription {0}; see `holdfast subscriptions list`")]
     Unknown(SubscriptionId),
@@ -102,6 +121,7 @@ impl StoreError {
         }
         match self {
             Self::Command { source, .. } if *source.kind() == ErrorKind::Timeout => RedisErrorKind::Timeout,
+            Self::Unsent(source) => source.label(),
             _ if self.is_disconnected() => RedisErrorKind::Connection,
             _ if self.is_transient() => RedisErrorKind::Topology,
             _ => RedisErrorKind::Other,
@@ -144,7 +164,7 @@ impl StoreError {
         }
     }
 
-    /// Waiting is the right answer: a broken connection, a server that loads, fails over or migrates a
+    /// Waiting is the right answer, and what failed was not done unless [`Self::is_disconnected`]: a broken connection, a server that loads, fails over or migrates a
     /// slot, or a full local command buffer.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -161,8 +181,11 @@ impl StoreError {
         if self.is_disconnected() {
             return true;
         }
-        let Self::Command { source, .. } = self else {
-            return false;
+        let source = match self {
+            Self::Command { source, .. } => source,
+            Self::Unsent(_) => return true,
+            Self::Replicas { written, .. } => return !written,
+            _ => return false,
         };
         matches!(source.kind(), ErrorKind::Backpressure | ErrorKind::Cluster)
             || [
@@ -179,9 +202,23 @@ impl StoreError {
     fn reply(&self) -> Option<&str> {
         match self {
             Self::Connect { source, .. } | Self::Command { source, .. } => Some(source.details()),
+            Self::Unsent(source) | Self::Unconfirmed(source) => source.reply(),
             _ => None,
         }
     }
+}
+
+fn too_few(wanted: u32, found: u32, written: bool) -> String {
+    let state = if written {
+        "was written, but"
+    } else {
+        "was not written:"
+    };
+    format!(
+        "the event {state} {found} of the {wanted} replicas it must be on keep up (redis.confirm_replicas). Look why \
+         replicas are away or slow (INFO replication on the master), or ask for fewer with \
+         HOLDFAST_REDIS__CONFIRM_REPLICAS"
+    )
 }
 
 /// What the client reported, in words: without the client's own labels, the debug form of the system's errors, and

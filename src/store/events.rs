@@ -1,6 +1,6 @@
 //! The event stream: writing events, reading new ones, and finding those a worker lost sight of.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -60,22 +60,24 @@ impl Entry {
 }
 
 impl Partition {
-    /// Appends an event and answers its id once Redis has it. Never repeated here: after a lost reply only
-    /// the caller knows whether a duplicate does harm.
+    /// Appends an event and answers its id once Redis has it, and as many replicas as `redis.confirm_replicas` says.
+    /// Never repeated here: after a lost reply only the caller knows whether a duplicate does harm.
     ///
     /// # Errors
-    /// When Redis can't be reached, is at its memory limit, or does not answer in time.
+    /// When Redis can't be reached, is at its memory limit, does not answer in time, or has too few replicas that keep
+    /// up.
     pub async fn publish(&self, frame: &Frame) -> Result<StreamId, StoreError> {
-        let mut fields = vec![("event", Value::Bytes(frame.event.clone()))];
-        if !frame.source.is_empty() {
-            fields.push(("source", frame.source.as_str().into()));
-        }
-        if !frame.received_at.is_empty() {
-            fields.push(("received_at", frame.received_at.as_str().into()));
-        }
-        let client = self.connection.client();
-        let id: String = measured("XADD", client.xadd(&self.keys.events, false, None, "*", fields)).await?;
-        stream_id(&id)
+        let key = &self.keys.events;
+        let id = match self.connection.confirm() {
+            Some(confirm) => self.confirmed.publish(&self.connection, confirm, key, frame).await?,
+            None => {
+                let client = self.connection.client();
+                let id: String = measured("XADD", client.xadd(key, false, None, "*", fields(frame))).await?;
+                stream_id(&id)?
+            }
+        };
+        self.past.entry(id);
+        Ok(id)
     }
 
     /// A reader of new entries of a stream, on a connection of its own: a blocking read occupies it.
@@ -89,6 +91,7 @@ impl Partition {
             partition: Arc::clone(self),
             stream,
             worker: worker.to_owned(),
+            last: Mutex::default(),
         })
     }
 
@@ -174,6 +177,8 @@ pub struct Reader {
     partition: Arc<Partition>,
     stream: Stream,
     worker: String,
+    /// The greatest id it was handed.
+    last: Mutex<Option<StreamId>>,
 }
 
 impl Reader {
@@ -196,7 +201,8 @@ impl Reader {
             .client
             .xreadgroup(GROUP, self.worker.as_str(), Some(most), Some(block), false, key, ">")
             .await
-            .map_err(StoreError::command("XREADGROUP"))?;
+            .map_err(StoreError::command("XREADGROUP"))
+            .inspect_err(|error| self.forget_past(error))?;
         if answer.is_null() {
             return Ok(Vec::new());
         }
@@ -207,8 +213,47 @@ impl Reader {
                 entries.push(parse_entry(entry, 1)?);
             }
         }
+        self.compare(&entries);
         Ok(entries)
     }
+
+    /// A group hands out what comes after all that it ever handed out: older entries show that it was set back, most
+    /// likely with all of Redis.
+    fn compare(&self, entries: &[Entry]) {
+        let (Some(first), Some(newest)) = (entries.first(), entries.last()) else {
+            return;
+        };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = last.replace(newest.id);
+        let Partition { index, past, .. } = &*self.partition;
+        match before {
+            Some(before) if first.id <= before => {
+                let what = format!("the group's place in {:?}", self.stream);
+                past.went_back(*index, &what, &before, &first.id);
+            }
+            _ if self.stream == Stream::Events => past.entry(newest.id),
+            _ => {}
+        }
+    }
+
+    /// A group that was made anew begins with the oldest entry: whoever makes it says so.
+    fn forget_past(&self, error: &StoreError) {
+        if error.is_no_group() {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+}
+
+/// The fields of an event's entry.
+pub(super) fn fields(frame: &Frame) -> Vec<(&'static str, Value)> {
+    let mut fields = vec![("event", Value::Bytes(frame.event.clone()))];
+    if !frame.source.is_empty() {
+        fields.push(("source", frame.source.as_str().into()));
+    }
+    if !frame.received_at.is_empty() {
+        fields.push(("received_at", frame.received_at.as_str().into()));
+    }
+    fields
 }
 
 /// `[id, [field, value, …]]`

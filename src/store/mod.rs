@@ -5,9 +5,11 @@
 
 pub mod accounts;
 pub mod alarm;
+mod authorities;
 mod book;
 pub mod census;
 pub mod circuits;
+mod confirmed;
 pub mod connect;
 pub mod dead_letters;
 pub mod drain;
@@ -22,6 +24,7 @@ pub mod memory;
 pub mod nodes;
 pub mod outage;
 mod partition;
+mod past;
 pub mod permissions;
 pub mod probe;
 pub mod pulses;
@@ -35,10 +38,12 @@ mod search;
 pub mod sessions;
 pub mod settings;
 pub mod settle;
+mod sole;
 pub mod sources;
 mod standing;
 pub mod streams;
 mod target;
+pub mod vitals;
 pub mod workers;
 
 use std::sync::Arc;

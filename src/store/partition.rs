@@ -6,11 +6,13 @@ use fred::prelude::*;
 use fred::types::scripts::Script;
 
 use super::alarm::Alarm;
+use super::confirmed::Confirmed;
 use super::connect::Connection;
 use super::error::StoreError;
 use super::events::Stream;
 use super::keys::Keys;
 use super::outage::Outage;
+use super::past::Past;
 use super::recent::Recording;
 use super::scripts::SCRIPTS;
 use super::sources::Heard;
@@ -29,6 +31,8 @@ pub struct Partition {
     /// Whether what this process settles is remembered.
     pub recording: Recording,
     pub(super) heard: Heard,
+    pub(super) confirmed: Confirmed,
+    pub(super) past: Past,
     pub(super) keys: Keys,
     pub(super) connection: Connection,
 }
@@ -41,6 +45,8 @@ impl Partition {
             outage: Outage::default(),
             recording: Recording::default(),
             heard: Heard::default(),
+            confirmed: Confirmed::default(),
+            past: Past::default(),
             keys: Keys::new(prefix, index),
             connection,
         }

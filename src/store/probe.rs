@@ -1,6 +1,6 @@
 //! What kind of server this is, and whether it can be trusted with events.
 //!
-//! Called once at start by `app`; `holdfast doctor` asks every server of a Cluster (`nodes`). A server that cannot work stops the start; one
+//! Called once at start by `app`, which keeps what INFO tells true from then on (`vitals`); `holdfast doctor` asks every server of a Cluster (`nodes`). A server that cannot work stops the start; one
 //! that would lose events in a crash or when full is used, with a warning that says what to change.
 
 use std::collections::HashMap;
@@ -13,6 +13,7 @@ use fred::types::{ClusterHash, CustomCommand, Value};
 use super::connect::Connection;
 use super::error::StoreError;
 use super::permissions;
+use super::vitals::Vitals;
 
 /// Who made the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,11 +57,23 @@ impl fmt::Display for Flavour {
 }
 
 impl ServerFacts {
-    /// What an operator should change so that no event can be lost; empty when all is well.
+    /// The `maxmemory-policy` that loses nothing.
+    pub(super) const NO_EVICTION: &'static str = "noeviction";
+
+    /// Takes over what the servers tell of themselves now.
+    pub fn renew(&mut self, vitals: &Vitals) {
+        self.max_memory = vitals.max_memory;
+        self.append_only = vitals.append_only;
+        self.policy.clone_from(&vitals.policy);
+        self.replicas = vitals.replicas;
+    }
+
+    /// What an operator should change so that no event can be lost; empty when all is well. `confirming` is
+    /// `redis.confirm_replicas`.
     #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self, confirming: u32) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.policy != "noeviction" {
+        if self.policy != Self::NO_EVICTION {
             warnings.push(format!(
                 "maxmemory-policy is {}: a full Redis throws events away; set it to noeviction",
                 self.policy
@@ -90,6 +103,23 @@ impl ServerFacts {
                  failover throws away; set it to 1"
                     .to_owned(),
             );
+        }
+        if self.replicas > 0 && confirming == 0 {
+            warnings.push(
+                "redis.confirm_replicas is 0: a failover to a replica that lags behind throws away events that were \
+                 accepted last; set HOLDFAST_REDIS__CONFIRM_REPLICAS=1"
+                    .to_owned(),
+            );
+        }
+        if self.replicas < u64::from(confirming) {
+            warnings.push(format!(
+                "redis.confirm_replicas is {confirming}, but only {} connected: every event is refused; bring back the \
+                 replicas, or set HOLDFAST_REDIS__CONFIRM_REPLICAS to what there is",
+                match self.replicas {
+                    1 => "1 replica is".to_owned(),
+                    n => format!("{n} replicas are"),
+                }
+            ));
         }
         warnings
     }
@@ -129,7 +159,7 @@ pub(super) async fn facts(of: &Teller<'_>, replication: &HashMap<String, String>
     let text = |section: &HashMap<String, String>, name: &str| section.get(name).cloned().unwrap_or_default();
     let number = |section: &HashMap<String, String>, name: &str| text(section, name).parse().unwrap_or(0);
     let valkey = server.get("valkey_version").cloned();
-    let min_replicas = of.setting("min-replicas-to-write").await?;
+    let (fsync, min_replicas) = of.durability_settings().await?;
     Ok(ServerFacts {
         flavour: if valkey.is_some() {
             Flavour::Valkey
@@ -141,9 +171,9 @@ pub(super) async fn facts(of: &Teller<'_>, replication: &HashMap<String, String>
         max_memory: number(&memory, "maxmemory"),
         policy: text(&memory, "maxmemory_policy"),
         append_only: number(&persistence, "aof_enabled") == 1,
-        fsync: of.setting("appendfsync").await?,
+        fsync,
         replicas: number(replication, "connected_slaves"),
-        min_replicas: min_replicas.and_then(|text| text.parse().ok()),
+        min_replicas,
     })
 }
 
@@ -187,6 +217,13 @@ impl<'a> Teller<'a> {
         let text = answer.into_string().unwrap_or_default();
         let pairs = text.lines().filter_map(|line| line.split_once(':'));
         Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    /// `appendfsync` and `min-replicas-to-write`, each where the user may read it.
+    pub(super) async fn durability_settings(&self) -> Result<(Option<String>, Option<u64>), StoreError> {
+        let fsync = self.setting("appendfsync").await?;
+        let min_replicas = self.setting("min-replicas-to-write").await?;
+        Ok((fsync, min_replicas.and_then(|text| text.parse().ok())))
     }
 
     /// One configuration value, or nothing where CONFIG is forbidden or hidden, as on managed servers.
@@ -241,7 +278,7 @@ mod tests {
 
     #[test]
     fn each_weakness_is_named() {
-        assert_eq!(durable().warnings(), Vec::<String>::new());
+        assert_eq!(durable().warnings(1), Vec::<String>::new());
         let weak = [
             (
                 "noeviction",
@@ -280,9 +317,20 @@ mod tests {
             ),
         ];
         for (word, facts) in weak {
-            let warnings = facts.warnings();
+            let warnings = facts.warnings(1);
             assert_eq!(warnings.len(), 1, "{warnings:?}");
             assert!(warnings[0].contains(word), "{warnings:?}");
+        }
+        for (replicas, confirming, said) in [
+            (1, 0, Some("confirm_replicas is 0")),
+            (0, 0, None),
+            (2, 1, None),
+            (1, 2, Some("only 1 replica is connected: every event is refused")),
+            (0, 1, Some("only 0 replicas are connected")),
+        ] {
+            let warnings = ServerFacts { replicas, ..durable() }.warnings(confirming);
+            assert_eq!(warnings.len(), usize::from(said.is_some()), "{warnings:?}");
+            assert!(said.is_none_or(|said| warnings[0].contains(said)), "{warnings:?}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The subscriptions, shared by all pods: one hash, id to JSON, with a version that grows at every change.
 
+mod service;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,6 +17,18 @@ use super::scripts::REGISTER;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::service::ServiceSettings;
 use crate::domain::subscription::Subscription;
+
+/// What the script answers where there are as many entries as may be.
+const FULL: i64 = -2;
+
+/// On what terms something is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Terms {
+    /// Its version is beyond this one too: somebody has seen that.
+    pub(super) beyond: u64,
+    /// What is new is refused where there are so many already.
+    pub(super) most: Option<usize>,
+}
 
 /// All subscriptions at one version.
 #[derive(Debug, Clone, Default)]
@@ -116,12 +130,32 @@ impl Store {
     /// # Errors
     /// When Redis can't be reached, or the id is taken.
     pub async fn add_subscription(&self, subscription: Subscription) -> Result<Subscription, StoreError> {
-        self.change(&subscription.id.clone(), |known| match known {
-            Some(_) => Err(StoreError::Taken(subscription.id.clone())),
+        self.add(subscription, None).await
+    }
+
+    /// The same where there are fewer than `most` subscriptions in the step that would store it.
+    ///
+    /// # Errors
+    /// When Redis can't be reached, the id is taken, or [`StoreError::Full`].
+    pub async fn add_subscription_within(
+        &self,
+        most: usize,
+        subscription: Subscription,
+    ) -> Result<Subscription, StoreError> {
+        self.add(subscription, Some(most)).await
+    }
+
+    async fn add(&self, subscription: Subscription, most: Option<usize>) -> Result<Subscription, StoreError> {
+        let id = subscription.id.clone();
+        let terms = Terms {
+            most,
+            ..Terms::default()
+        };
+        let added = self.change_on(terms, &id, |known| match known {
+            Some(_) => Err(StoreError::Taken(id.clone())),
             None => Ok(Some(subscription.clone())),
-        })
-        .await?
-        .ok_or(StoreError::Unknown(subscription.id))
+        });
+        added.await?.ok_or_else(|| StoreError::Unknown(id.clone()))
     }
 
     /// Changes a subscription; when requests go another way now, what waits for it is tried at once.
@@ -181,51 +215,23 @@ impl Store {
         Ok(())
     }
 
-    /// What was set for the whole service at run time.
-    ///
-    /// # Errors
-    /// When Redis can't be reached or what is stored can't be read.
-    pub async fn settings(&self) -> Result<ServiceSettings, StoreError> {
-        let client = self.connection.client();
-        let json: Option<String> = measured("HGET", client.hget(self.registry_key(), SETTINGS_FIELD)).await?;
-        Ok(json.map(|json| read_settings(&json)).transpose()?.unwrap_or_default())
-    }
-
-    /// Changes what is set for the whole service; in force on every pod as soon as a changed subscription is. The
-    /// edit may refuse, in the step that would store it.
-    ///
-    /// # Errors
-    /// What the edit answers; when Redis can't be reached.
-    pub async fn try_update_settings<E: From<StoreError>>(
-        &self,
-        edit: impl Fn(&mut ServiceSettings) -> Result<(), E>,
-    ) -> Result<ServiceSettings, E> {
-        self.change_field(SETTINGS_FIELD, 0, |_, json| {
-            // What can't be read is set anew: nobody else could mend it.
-            let mut settings = json.and_then(|json| read_settings(&json).ok()).unwrap_or_default();
-            edit(&mut settings)?;
-            Ok((written(&settings)?, settings))
-        })
-        .await
-    }
-
     /// Reads, edits and writes one subscription, again when somebody else wrote in between.
     pub(super) async fn change<E: From<StoreError>>(
         &self,
         id: &SubscriptionId,
         edit: impl Fn(Option<Subscription>) -> Result<Option<Subscription>, E>,
     ) -> Result<Option<Subscription>, E> {
-        self.change_beyond(id, 0, edit).await
+        self.change_on(Terms::default(), id, edit).await
     }
 
-    /// The same with a new version that is beyond `beyond` too.
-    pub(super) async fn change_beyond<E: From<StoreError>>(
+    /// The same on some terms.
+    pub(super) async fn change_on<E: From<StoreError>>(
         &self,
+        terms: Terms,
         id: &SubscriptionId,
-        beyond: u64,
         edit: impl Fn(Option<Subscription>) -> Result<Option<Subscription>, E>,
     ) -> Result<Option<Subscription>, E> {
-        self.change_field(id.as_str(), beyond, |version, json| {
+        self.change_field(terms, id.as_str(), |version, json| {
             let known = json.map(|json| self.read(id, &json)).transpose()?;
             let changed = edit(known)?.map(|mut subscription| {
                 subscription.version = version;
@@ -241,12 +247,12 @@ impl Store {
     }
 
     /// Reads, edits and writes one field of the registry, again when somebody else wrote in between. The edit gets
-    /// the version that the registry will have, beyond `beyond`, and the field, and answers what is to be stored
-    /// (nothing deletes) and what it is. What is stored already is not written.
+    /// the version that the registry will have and the field, and answers what is to be stored (nothing deletes) and
+    /// what it is. What is stored already is not written.
     pub(super) async fn change_field<T, E: From<StoreError>>(
         &self,
+        terms: Terms,
         field: &str,
-        beyond: u64,
         edit: impl Fn(u64, Option<String>) -> Result<(String, T), E>,
     ) -> Result<T, E> {
         let key = self.registry_key();
@@ -255,7 +261,7 @@ impl Store {
             let (version, json): (Option<u64>, Option<String>) =
                 measured("HMGET", client.hmget(&key, vec![VERSION_FIELD, field])).await?;
             let version = version.unwrap_or(0);
-            let next = version.max(beyond).saturating_add(1);
+            let next = version.max(terms.beyond).saturating_add(1);
             let known = json.clone();
             let (json, changed) = edit(next, json)?;
             // A new version makes every pod read all of it.
@@ -263,14 +269,17 @@ impl Store {
                 return Ok(changed);
             }
             let number = |number: u64| number.try_into().unwrap_or(Value::Null);
-            let args: Vec<Value> = vec![number(version), field.into(), json.into(), number(next)];
+            let mut args: Vec<Value> = vec![number(version), field.into(), json.into(), number(next)];
+            args.extend(terms.most.map(|most| Value::from(most.to_string())));
             let written: i64 = measured(
                 "register",
                 REGISTER.evalsha_with_reload(client, vec![key.as_str()], args),
             )
             .await?;
-            if written >= 0 {
-                return Ok(changed);
+            match written {
+                0.. => return Ok(changed),
+                FULL => return Err(StoreError::Full.into()),
+                _ => {}
             }
         }
     }
@@ -284,10 +293,6 @@ impl Store {
     pub(super) fn registry_key(&self) -> String {
         keys::subscriptions(&self.prefix)
     }
-}
-
-fn read_settings(json: &str) -> Result<ServiceSettings, StoreError> {
-    serde_json::from_str(json).map_err(|error| StoreError::answer("the service's settings", &error))
 }
 
 fn written(value: &impl serde::Serialize) -> Result<String, StoreError> {

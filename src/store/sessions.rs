@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fred::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::Store;
@@ -10,7 +11,11 @@ use super::error::StoreError;
 use super::keys;
 use super::partition::measured;
 use super::scripts::{SESSION_CLOSE, SESSION_LIST, SESSION_OPEN, SESSION_USE};
+use super::streams::score;
 use crate::domain::account::Account;
+
+/// Longer than any session lasts.
+const EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A session, as it is kept. The token itself is known to its client only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +95,30 @@ impl Store {
             .collect::<Result<Vec<Session>, _>>()?;
         sessions.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
         Ok(sessions)
+    }
+
+    /// Ends the sessions of an account that are not of its generation; all of them where it is gone. They let nobody in
+    /// any more: this gives their places back.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or what is stored can't be read. Safe to repeat.
+    pub async fn close_void_sessions(&self, account: &str, generation: Option<&str>) -> Result<(), StoreError> {
+        let all = self.sessions(EVER).await?;
+        let of = all.iter().filter(|session| session.account == account);
+        for session in of.filter(|session| Some(session.generation.as_str()) != generation) {
+            self.close_session(&session.id).await?;
+        }
+        Ok(())
+    }
+
+    /// How many sessions were used within `timeout` before a time of Redis' clock, in ms since the epoch.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn session_count(&self, timeout: Duration, now_ms: u64) -> Result<u32, StoreError> {
+        let oldest = now_ms.saturating_sub(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        let (client, key) = (self.connection.client(), keys::redfish(&self.prefix, "used"));
+        measured("ZCOUNT", client.zcount(key, score(oldest), f64::INFINITY)).await
     }
 
     fn session_keys(&self) -> Vec<String> {

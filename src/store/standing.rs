@@ -13,6 +13,7 @@ use super::Store;
 use super::error::StoreError;
 use super::keys::VERSION_FIELD;
 use super::partition::measured;
+use super::registry::Terms;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::{State, Subscription};
 
@@ -140,7 +141,11 @@ impl Store {
         if is_newer || (stored.version == version && stored.is_suspended() != known.is_suspended()) {
             return Ok(Some(stored));
         }
-        self.change_beyond(&known.id, version, Ok::<_, StoreError>).await
+        let terms = Terms {
+            beyond: version,
+            ..Terms::default()
+        };
+        self.change_on(terms, &known.id, Ok::<_, StoreError>).await
     }
 
     /// Removes a subscription and all that is parked for it, whether or not it can be read; false when there was none.
@@ -149,10 +154,37 @@ impl Store {
     /// When Redis can't be reached. Safe to repeat.
     pub async fn remove_subscription(&self, id: &SubscriptionId) -> Result<bool, StoreError> {
         let known = self.strike_out(id).await?;
+        self.remove_everywhere(id).await?;
+        Ok(known)
+    }
+
+    /// The same where `allow` has nothing against it, in the step that would remove it: the subscription that it looks
+    /// at is the one that is removed.
+    ///
+    /// # Errors
+    /// What `allow` answers; when Redis can't be reached or what is stored can't be read. Safe to repeat.
+    pub async fn try_remove_subscription<E: From<StoreError>>(
+        &self,
+        id: &SubscriptionId,
+        allow: impl Fn(&Subscription) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let is_known = self.subscription(id).await?.is_some();
+        if is_known {
+            self.change(id, |known| {
+                known.as_ref().map_or(Ok(()), &allow)?;
+                Ok::<_, E>(None)
+            })
+            .await?;
+        }
+        self.remove_everywhere(id).await?;
+        Ok(is_known)
+    }
+
+    async fn remove_everywhere(&self, id: &SubscriptionId) -> Result<(), StoreError> {
         for partition in self.partitions() {
             partition.remove(id).await?;
         }
-        Ok(known)
+        Ok(())
     }
 
     /// The same, unless requests go elsewhere than to `destination` by now; whether it was removed.
@@ -165,15 +197,13 @@ impl Store {
             Err(Kept::AsItIs) => return Ok(false),
             Err(Kept::Failed(error)) => return Err(error),
         }
-        for partition in self.partitions() {
-            partition.remove(id).await?;
-        }
+        self.remove_everywhere(id).await?;
         Ok(true)
     }
 
     /// Takes a subscription out of the registry without a look at what it is; false when there was none.
     async fn strike_out(&self, id: &SubscriptionId) -> Result<bool, StoreError> {
-        let gone = self.change_field(id.as_str(), 0, |_, json| match json {
+        let gone = self.change_field(Terms::default(), id.as_str(), |_, json| match json {
             Some(_) => Ok((String::new(), ())),
             None => Err(Kept::AsItIs),
         });

@@ -125,12 +125,12 @@ impl Partition {
 }
 
 impl Store {
-    /// Enters a stream among the subscriptions, and makes the workers remember events for it and for `linger`
+    /// Enters a stream among the subscriptions, where there are fewer than `most`, and makes the workers remember events for it and for `linger`
     /// after the last one was closed. Answers since when they have done so without a break, by Redis' clock.
     ///
     /// # Errors
-    /// When Redis can't be reached, or the id is taken.
-    pub async fn open_stream(&self, stream: Subscription) -> Result<(Subscription, u64), StoreError> {
+    /// When Redis can't be reached, the id is taken, or [`StoreError::Full`].
+    pub async fn open_stream(&self, stream: Subscription, most: usize) -> Result<(Subscription, u64), StoreError> {
         let now_ms = self.clock_ms().await?;
         // While events are remembered for a closed one, nothing begins anew, and nobody's registry needs reading.
         let open = self.settings().await?.streams.until_ms > now_ms
@@ -143,7 +143,7 @@ impl Store {
                 Ok::<_, StoreError>(())
             })
             .await?;
-        let stream = self.add_subscription(stream).await?;
+        let stream = self.add_subscription_within(most, stream).await?;
         Ok((stream, settings.streams.since_ms))
     }
 
@@ -230,7 +230,7 @@ impl Store {
     clippy::cast_precision_loss,
     reason = "the client takes scores as f64; milliseconds stay exact for 280,000 years"
 )]
-fn score(millis: u64) -> f64 {
+pub(super) fn score(millis: u64) -> f64 {
     millis as f64
 }
 

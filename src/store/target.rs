@@ -6,22 +6,38 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fred::rustls::pki_types::CertificateDer;
-use fred::rustls::pki_types::pem::PemObject;
-use fred::rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
-use fred::types::config::{Config, ServerConfig, TlsConfig, TlsConnector};
+use fred::types::config::{Config, ServerConfig};
 use secrecy::ExposeSecret;
 use url::Url;
 
+use super::authorities::{self, Authorities};
 use super::error::{StoreError, masked};
 use crate::config;
 
 const SCHEMES: &str = "redis://, rediss://, redis-sentinel://, rediss-sentinel://, redis-cluster://, \
                        rediss-cluster:// or redis+unix://, or an absolute path of a unix socket";
 
-/// The client's configuration for `url`, with the user, password and authorities of the settings.
-pub(super) fn target(settings: &config::Redis, url: &str) -> Result<Config, StoreError> {
-    let mut target = parse(settings, url)?;
+/// Where a client connects to, and whom it trusts there.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) config: Config,
+    /// Those of the file, where there is one and it is needed.
+    pub(super) authorities: Option<Arc<Authorities>>,
+}
+
+impl From<Config> for Target {
+    fn from(config: Config) -> Self {
+        Self {
+            config,
+            authorities: None,
+        }
+    }
+}
+
+/// The target of `url`, with the user, password and authorities of the settings.
+pub(super) fn target(settings: &config::Redis, url: &str) -> Result<Target, StoreError> {
+    let mut parsed = parse(settings, url)?;
+    let target = &mut parsed.config;
     if let Some(username) = &settings.username {
         target.username = Some(username.clone());
     }
@@ -34,10 +50,10 @@ pub(super) fn target(settings: &config::Redis, url: &str) -> Result<Config, Stor
             masked(url)
         )));
     }
-    Ok(target)
+    Ok(parsed)
 }
 
-fn parse(settings: &config::Redis, url: &str) -> Result<Config, StoreError> {
+fn parse(settings: &config::Redis, url: &str) -> Result<Target, StoreError> {
     let refused = |why: &str| {
         StoreError::Setup(format!(
             "HOLDFAST_REDIS__URL={} is no Redis URL ({why}); write {SCHEMES}",
@@ -45,7 +61,7 @@ fn parse(settings: &config::Redis, url: &str) -> Result<Config, StoreError> {
         ))
     };
     if url.starts_with('/') {
-        return Ok(unix(PathBuf::from(url)));
+        return Ok(unix(PathBuf::from(url)).into());
     }
     let parsed = Url::parse(url).map_err(|why| refused(&why.to_string()))?;
     let plain = parsed.scheme().replace("valkey", "redis");
@@ -53,7 +69,7 @@ fn parse(settings: &config::Redis, url: &str) -> Result<Config, StoreError> {
         let mut target = unix(socket_path(&parsed).ok_or_else(|| refused("it needs the path of a socket"))?);
         target.username = Some(parsed.username().to_owned()).filter(|name| !name.is_empty());
         target.password = parsed.password().map(str::to_owned);
-        return Ok(target);
+        return Ok(target.into());
     }
     let secure = plain.starts_with("rediss");
     let kind = plain
@@ -62,11 +78,13 @@ fn parse(settings: &config::Redis, url: &str) -> Result<Config, StoreError> {
         .ok_or_else(|| refused("unknown scheme"))?;
     // The client would load the system's authorities for rediss:// even where others are configured.
     let rest = url.split_once(':').map_or("", |(_, rest)| rest);
-    let mut target = Config::from_url(&format!("redis{kind}:{rest}")).map_err(|why| refused(why.details()))?;
+    let mut config = Config::from_url(&format!("redis{kind}:{rest}")).map_err(|why| refused(why.details()))?;
     // A connection begins there, and asking for it takes a permission that Holdfast's user has no need of.
-    target.database = target.database.filter(|number| *number != 0);
+    config.database = config.database.filter(|number| *number != 0);
+    let mut target = Target::from(config);
     if secure {
-        target.tls = Some(tls(settings.ca_file.as_deref())?);
+        target.authorities = settings.ca_file.clone().map(authorities::read).transpose()?;
+        target.config.tls = Some(authorities::tls(target.authorities.as_ref())?);
     }
     Ok(target)
 }
@@ -92,46 +110,6 @@ pub(super) fn unix_url(socket: &Path) -> Option<String> {
     Some(format!("redis+unix://{}", file.path()))
 }
 
-/// TLS with the given authorities, or the system's.
-fn tls(ca_file: Option<&Path>) -> Result<TlsConfig, StoreError> {
-    let mut roots = RootCertStore::empty();
-    match ca_file {
-        Some(path) => {
-            let unreadable = |why: String| {
-                StoreError::Setup(format!(
-                    "HOLDFAST_REDIS__CA_FILE={} cannot be used: {why}; name a readable PEM file with certificates",
-                    path.display()
-                ))
-            };
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|why| unreadable(why.to_string()))? {
-                let certificate = certificate.map_err(|why| unreadable(why.to_string()))?;
-                roots.add(certificate).map_err(|why| unreadable(why.to_string()))?;
-            }
-            if roots.is_empty() {
-                return Err(unreadable("it holds no certificate".to_owned()));
-            }
-        }
-        None => {
-            let system = fred::rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(system.certs);
-            if roots.is_empty() {
-                return Err(StoreError::Setup(
-                    "rediss:// needs certificate authorities and the system has none; install ca-certificates \
-                     or set HOLDFAST_REDIS__CA_FILE"
-                        .to_owned(),
-                ));
-            }
-        }
-    }
-    // Named here, so that another crate's choice of a default provider can never matter.
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|why| StoreError::Setup(format!("TLS is not available: {why}")))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConfig::from(TlsConnector::from(config)))
-}
-
 #[cfg(test)]
 mod tests {
     use secrecy::SecretString;
@@ -144,7 +122,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_url_is_understood() {
-        let server = |url: &str| target(&settings(), url).map(|target| target.server);
+        let server = |url: &str| target(&settings(), url).map(|target| target.config.server);
         assert!(matches!(
             server("redis://host:1").unwrap(),
             ServerConfig::Centralized { .. }
@@ -205,7 +183,7 @@ mod tests {
             password: Some(SecretString::from("new")),
             ..settings()
         };
-        let target = target(&settings, "redis://old:old@host").unwrap();
+        let target = target(&settings, "redis://old:old@host").unwrap().config;
         assert_eq!(target.username.as_deref(), Some("writer"));
         assert_eq!(target.password.as_deref(), Some("new"));
     }

@@ -26,6 +26,7 @@ pub(super) const BACKLOG: &str = "holdfast_backlog";
 pub(super) const PARKED: &str = "holdfast_parked";
 pub(super) const OLDEST_AGE: &str = "holdfast_oldest_age_seconds";
 pub(super) const CIRCUIT_STATE: &str = "holdfast_circuit_state";
+pub(super) const CIRCUIT_AGE: &str = "holdfast_circuit_age_seconds";
 pub(super) const FAILED_PROBES: &str = "holdfast_failed_probes";
 pub(super) const NEXT_ATTEMPT: &str = "holdfast_next_attempt_seconds";
 pub(super) const SUBSCRIPTION_ATTEMPTS: &str = "holdfast_subscription_attempts_total";
@@ -33,15 +34,24 @@ pub(super) const SUBSCRIPTION_DELIVERIES: &str = "holdfast_subscription_deliveri
 pub(super) const SUBSCRIPTION_IN_FLIGHT: &str = "holdfast_subscription_in_flight";
 pub(super) const IN_FLIGHT: &str = "holdfast_in_flight";
 pub(super) const DEAD_LETTERS: &str = "holdfast_dead_letters";
+pub(super) const PUBLISHING: &str = "holdfast_publishing";
+pub(super) const REDIS_CONNECTED: &str = "holdfast_redis_connected";
 pub(super) const REDIS_MEMORY_RATIO: &str = "holdfast_redis_memory_ratio";
 pub(super) const REDIS_DURABILITY: &str = "holdfast_redis_durability_info";
 pub(super) const ENTRIES_MISSING: &str = "holdfast_entries_missing_total";
 pub(super) const EVENTS_REMOVED: &str = "holdfast_events_removed";
+pub(super) const REDIS_STEPPED_BACK: &str = "holdfast_redis_stepped_back_total";
 pub(super) const AUDIT_REPAIRS: &str = "holdfast_audit_repairs_total";
 pub(super) const LIMITED: &str = "holdfast_limited_total";
 pub(super) const OVERFLOW_FAILURES: &str = "holdfast_overflow_failures_total";
 pub(super) const LEDGER: &str = "holdfast_ledger";
 pub(super) const LEDGER_IMBALANCE: &str = "holdfast_ledger_imbalance";
+pub(super) const CERTIFICATE_NOT_AFTER: &str = "holdfast_certificate_not_after_seconds";
+pub(super) const REDFISH_REQUESTS: &str = "holdfast_redfish_requests_total";
+pub(super) const REDFISH_FAILED_LOGINS: &str = "holdfast_redfish_failed_logins_total";
+pub(super) const REDFISH_LOCKOUTS: &str = "holdfast_redfish_lockouts_total";
+pub(super) const REDFISH_SESSIONS: &str = "holdfast_redfish_sessions";
+pub(super) const REDFISH_STREAMS: &str = "holdfast_redfish_streams";
 pub(super) const BUILD_INFO: &str = "holdfast_build_info";
 
 /// Counters with a subscription's label: kept by a recorder that forgets those of subscriptions that are gone.
@@ -130,6 +140,12 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         G,
         Unit::Count,
         "Events that someone trimmed or deleted before they were settled, ever; growth is an alert. Use max.",
+    ),
+    (
+        REDIS_STEPPED_BACK,
+        C,
+        Unit::Count,
+        "Times that this pod found Redis with less than it knew it had, each partition by itself. Any is an alert.",
     ),
     (
         AUDIT_REPAIRS,
@@ -226,7 +242,8 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         BACKLOG,
         G,
         Unit::Count,
-        "Work for workers now: events not settled and what is parked for subscribers that answer. Use max, not sum.",
+        "Work for workers now: events not settled and what is parked for subscribers that answer; 0 while nothing is \
+         published. Use max, not sum.",
     ),
     (
         PARKED,
@@ -245,6 +262,12 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         G,
         Unit::Count,
         "0 closed, 1 draining, 2 open, 3 suspended. Use max over pods.",
+    ),
+    (
+        CIRCUIT_AGE,
+        G,
+        Unit::Seconds,
+        "How long a subscription has been unavailable or suspended; 0 while it is neither. Use max over pods.",
     ),
     (
         FAILED_PROBES,
@@ -289,6 +312,18 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         "Dead letters kept. Use max over pods, not sum.",
     ),
     (
+        PUBLISHING,
+        G,
+        Unit::Count,
+        "1 while events are published, 0 while that is switched off (Redfish's ServiceEnabled). Use max over pods.",
+    ),
+    (
+        REDIS_CONNECTED,
+        G,
+        Unit::Count,
+        "1 while this pod reads Redis, 0 when its last look failed or none has worked yet. Max over pods: whether any does.",
+    ),
+    (
         REDIS_MEMORY_RATIO,
         G,
         Unit::Count,
@@ -299,6 +334,42 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         G,
         Unit::Count,
         "Always 1; the labels say how Redis keeps its data.",
+    ),
+    (
+        CERTIFICATE_NOT_AFTER,
+        G,
+        Unit::Seconds,
+        "When a certificate that this pod uses ends, in seconds since the epoch. Use min.",
+    ),
+    (
+        REDFISH_REQUESTS,
+        C,
+        Unit::Count,
+        "Requests that the Redfish service of this pod answered, by kind of resource and class of status.",
+    ),
+    (
+        REDFISH_FAILED_LOGINS,
+        C,
+        Unit::Count,
+        "Logins that the Redfish service of this pod refused, by reason; with a token that is over: none.",
+    ),
+    (
+        REDFISH_LOCKOUTS,
+        C,
+        Unit::Count,
+        "Accounts of the Redfish service that this pod locked after too many wrong passwords.",
+    ),
+    (
+        REDFISH_SESSIONS,
+        G,
+        Unit::Count,
+        "Sessions of the Redfish service that are open, on all pods. Use max, not sum.",
+    ),
+    (
+        REDFISH_STREAMS,
+        G,
+        Unit::Count,
+        "Event streams of the Redfish service that this pod serves.",
     ),
     (BUILD_INFO, G, Unit::Count, "Always 1; the labels say what runs."),
 ];

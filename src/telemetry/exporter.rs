@@ -111,6 +111,7 @@ mod tests {
 
     use super::super::labels::*;
     use super::super::metrics::{self as m, Durability};
+    use super::super::service;
     use super::super::subscriptions::{Standing, SubscriptionGauges};
     use super::super::tally::Tally;
     use super::*;
@@ -140,6 +141,8 @@ mod tests {
         m::set_stream_pending(5);
         m::set_backlog(8);
         m::set_stream_oldest_age(millis(1500));
+        m::set_publishing(false);
+        m::set_redis_connected(true);
         m::set_dead_letters(6);
         m::set_ledger("wanted", 7);
         m::set_ledger_imbalance(0);
@@ -151,6 +154,11 @@ mod tests {
             eviction: "noeviction".to_owned(),
             min_replicas: 1,
         });
+        service::request(RedfishResource::Stream, StatusClass::ClientError);
+        service::failed_login(FailedLogin::Locked);
+        service::lockout();
+        service::set_sessions(9);
+        m::certificate_ends(Certificate::Intake, 1_795_392_000);
         let tally = Tally::default();
         tally.begin().ended(Outcome::Unavailable, 1);
         tally.begin().ended(Outcome::Delivered, 5);
@@ -159,6 +167,7 @@ mod tests {
             parked: 7,
             oldest: millis(2500),
             circuit: CircuitState::Open,
+            circuit_age: millis(61_500),
             failed_probes: 3,
             next_attempt: Some(millis(500)),
             traffic: tally.take(),
@@ -170,9 +179,9 @@ mod tests {
     fn every_metric_is_rendered_with_meaning_and_type() {
         let metrics = installed();
         touch_everything();
-        let flying = m::in_flight();
+        let (flying, stream) = (m::in_flight(), service::open_stream());
         let text = metrics.render();
-        drop(flying);
+        drop((flying, stream));
         for (name, kind, ..) in CATALOGUE {
             let (kind, sample) = match kind {
                 Kind::Counter => ("counter", format!("\n{name}")),
@@ -185,10 +194,20 @@ mod tests {
         }
         for line in [
             "holdfast_in_flight 1",
+            "holdfast_redfish_requests_total{resource=\"stream\",status=\"4xx\"} 1",
+            "holdfast_redfish_requests_total{resource=\"stream\",status=\"2xx\"} 0",
+            "holdfast_redfish_failed_logins_total{reason=\"locked\"} 1",
+            "holdfast_redfish_lockouts_total 1",
+            "holdfast_redfish_sessions 9",
+            "holdfast_redfish_streams 1",
+            "holdfast_certificate_not_after_seconds{certificate=\"intake\"} 1795392000",
             "holdfast_delivery_attempts_total{outcome=\"unavailable\",reason=\"http_5xx\"} 1",
             "holdfast_deliveries_total{result=\"parked\"} 3",
             "holdfast_oldest_age_seconds{stage=\"stream\"} 1.5",
             "holdfast_circuit_state{subscription=\"s1\"} 2",
+            "holdfast_circuit_age_seconds{subscription=\"s1\"} 61.5",
+            "holdfast_publishing 0",
+            "holdfast_redis_connected 1",
             "holdfast_failed_probes{subscription=\"s1\"} 3",
             "holdfast_next_attempt_seconds{subscription=\"s1\"} 0.5",
             "holdfast_subscription_in_flight{subscription=\"s1\"} 1",

@@ -103,6 +103,8 @@ labels! {
         Memory = "memory",
         /// Redis did not answer in time (503).
         Redis = "redis",
+        /// Too few replicas of Redis had it in time (503).
+        Replicas = "replicas",
         /// Too many requests or bytes already wait (503).
         Overloaded = "overloaded",
         /// The body is larger than allowed (413).
@@ -115,6 +117,68 @@ labels! {
         Unauthorized = "unauthorized",
         /// More events a second than are allowed (429).
         RateLimited = "rate_limited",
+    }
+}
+
+labels! {
+    /// Which certificate, of those that are given as files or made.
+    Certificate {
+        /// The one that the Redfish service shows.
+        Redfish = "redfish",
+        /// The one that intake shows.
+        Intake = "intake",
+        /// The authorities whose certificates intake's clients show.
+        IntakeClients = "intake_clients",
+        /// The authorities trusted for Redis.
+        RedisAuthorities = "redis_authorities",
+    }
+}
+
+labels! {
+    /// What a request to the Redfish service was for.
+    RedfishResource {
+        /// The root, metadata, schemas and registries.
+        Service = "service",
+        /// Sessions and their service.
+        Sessions = "sessions",
+        /// Accounts, roles and their service.
+        Accounts = "accounts",
+        /// The EventService and its actions.
+        EventService = "event_service",
+        /// Subscriptions, their actions and certificates.
+        Subscriptions = "subscriptions",
+        /// The stream of events.
+        Stream = "stream",
+        /// Nothing that there is.
+        Nowhere = "nowhere",
+    }
+}
+
+labels! {
+    /// The class of an answer's status.
+    StatusClass {
+        /// It was done.
+        Success = "2xx",
+        /// Nothing has changed.
+        Redirection = "3xx",
+        /// The client was told what is wrong.
+        ClientError = "4xx",
+        /// The service could not.
+        ServerError = "5xx",
+    }
+}
+
+labels! {
+    /// Why a login was refused.
+    FailedLogin {
+        /// The password was wrong.
+        Password = "password",
+        /// There is no such account.
+        Unknown = "unknown",
+        /// The account is locked.
+        Locked = "locked",
+        /// The account is disabled.
+        Disabled = "disabled",
     }
 }
 

@@ -1,24 +1,29 @@
 //! One typed function for each metric.
 //!
-//! Called from everywhere but `domain`. This is the only file that may record one (clippy refuses the macros
-//! elsewhere); the names are in `catalogue.rs`. Before [`super::install`] the functions do nothing. Counters and histograms of the hot path are
+//! Called from everywhere but `domain`. This file and `service.rs` are the only ones that may record one (clippy refuses
+//! the macros elsewhere); the names are in `catalogue.rs`. Before [`super::install`] the functions do nothing. Counters and histograms of the hot path are
 //! looked up once; gauges are not, since one that idles is dropped and a kept handle would write to nowhere.
-#![expect(clippy::disallowed_macros, reason = "the one file that records metrics")]
+#![expect(clippy::disallowed_macros, reason = "records metrics of the catalogue")]
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
 use super::catalogue::*;
-use super::labels::{DeliveryResult, IntakeRefusal, LimitKind, Outcome, Path, Reason, RedisErrorKind};
+use super::labels::{Certificate, DeliveryResult, IntakeRefusal, LimitKind, Outcome, Path, Reason, RedisErrorKind};
+use super::service;
 use super::subscriptions::Standing;
 use super::tally::Traffic;
 
 static HANDLES: OnceLock<Handles> = OnceLock::new();
 static SENDING: AtomicI64 = AtomicI64::new(0);
+/// When each certificate ends, by its number; 0 for those that are not in use.
+static CERTIFICATES: [AtomicU64; Certificate::ALL.len()] = [const { AtomicU64::new(0) }; Certificate::ALL.len()];
+/// Whether the last look at Redis was answered.
+static REDIS_ANSWERS: AtomicBool = AtomicBool::new(false);
 /// Forgets counters that are no longer counted on, which the recorder of all others never does.
 static OF_SUBSCRIPTIONS: OnceLock<PrometheusRecorder> = OnceLock::new();
 
@@ -33,6 +38,7 @@ struct Handles {
     wakeups: Counter,
     reclaimed: Counter,
     missing: Counter,
+    stepped_back: Counter,
     repairs: Counter,
     limited: Vec<Counter>,
     overflow_failures: Counter,
@@ -47,6 +53,7 @@ struct Handles {
 /// Looks the handles up; once, after the recorder was set. Counters of subscriptions go to one of their own.
 pub(super) fn prepare(per_subscription: PrometheusRecorder) {
     OF_SUBSCRIPTIONS.get_or_init(|| per_subscription);
+    service::prepare();
     HANDLES.get_or_init(|| Handles {
         accepted: counter!(EVENTS_ACCEPTED),
         settled: counter!(EVENTS_SETTLED),
@@ -59,6 +66,7 @@ pub(super) fn prepare(per_subscription: PrometheusRecorder) {
         wakeups: counter!(WAKEUPS),
         reclaimed: counter!(RECLAIMED),
         missing: counter!(ENTRIES_MISSING),
+        stepped_back: counter!(REDIS_STEPPED_BACK),
         repairs: counter!(AUDIT_REPAIRS),
         limited: LimitKind::ALL
             .iter()
@@ -135,6 +143,11 @@ pub fn entries_missing(n: u64) {
     count(|h| Some(&h.missing), n);
 }
 
+/// Redis came back with less than it had.
+pub fn redis_stepped_back() {
+    count(|h| Some(&h.stepped_back), 1);
+}
+
 /// The audit repaired `n` subscriptions.
 pub fn audit_repairs(n: u64) {
     count(|h| Some(&h.repairs), n);
@@ -185,21 +198,27 @@ pub fn event_matched(took: Duration) {
     record(|h| Some(&h.matching), took);
 }
 
-/// Counts one request in flight for as long as it is held.
+/// Counts one more of something for as long as it is held.
 #[derive(Debug)]
-pub struct InFlight(());
+pub struct Held(&'static AtomicI64);
+
+impl Held {
+    pub(super) fn one_of(count: &'static AtomicI64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// A request to a subscriber starts; drop the guard when it ended, however it did.
 #[must_use]
-pub fn in_flight() -> InFlight {
-    SENDING.fetch_add(1, Ordering::Relaxed);
-    InFlight(())
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        SENDING.fetch_sub(1, Ordering::Relaxed);
-    }
+pub fn in_flight() -> Held {
+    Held::one_of(&SENDING)
 }
 
 /// Events written and not yet read, over all partitions.
@@ -247,6 +266,17 @@ pub fn set_dead_letters(letters: u64) {
     set(DEAD_LETTERS, letters);
 }
 
+/// Whether events are published.
+pub fn set_publishing(published: bool) {
+    set(PUBLISHING, u64::from(published));
+}
+
+/// Whether this process could read Redis when it looked last; shown until it says otherwise, also when nobody looks.
+pub fn set_redis_connected(answers: bool) {
+    REDIS_ANSWERS.store(answers, Ordering::Relaxed);
+    set(REDIS_CONNECTED, u64::from(answers));
+}
+
 /// Used memory over the limit, 0 to 1; 0 without a limit.
 pub fn set_redis_memory_ratio(ratio: f64) {
     gauge!(REDIS_MEMORY_RATIO).set(ratio);
@@ -283,6 +313,7 @@ pub(super) fn set_subscription(label: &str, standing: &Standing) {
     gauge!(PARKED, "subscription" => label.clone()).set(precise(standing.parked));
     gauge!(OLDEST_AGE, "stage" => "retry", "subscription" => label.clone()).set(standing.oldest);
     gauge!(CIRCUIT_STATE, "subscription" => label.clone()).set(f64::from(standing.circuit as u32));
+    gauge!(CIRCUIT_AGE, "subscription" => label.clone()).set(standing.circuit_age);
     gauge!(FAILED_PROBES, "subscription" => label.clone()).set(f64::from(standing.failed_probes));
     gauge!(NEXT_ATTEMPT, "subscription" => label.clone()).set(standing.next_attempt.unwrap_or_default());
     gauge!(SUBSCRIPTION_IN_FLIGHT, "subscription" => label.clone()).set(precise(standing.traffic.in_flight));
@@ -300,10 +331,28 @@ fn count_requests(label: &str, traffic: &Traffic) {
     counter!(SUBSCRIPTION_DELIVERIES, "subscription" => label.to_owned()).increment(traffic.delivered);
 }
 
+/// A certificate is in use from now on; it ends so many seconds after the epoch.
+pub fn certificate_ends(certificate: Certificate, end: u64) {
+    CERTIFICATES[certificate as usize].store(end, Ordering::Relaxed);
+}
+
 /// Refreshes the gauges that this process owns, so that they never idle away.
 pub(super) fn set_own_gauges() {
+    service::set_own_gauges();
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    gauge!(IN_FLIGHT).set(precise(u64::try_from(SENDING.load(Ordering::Relaxed)).unwrap_or(0)));
+    set(REDIS_CONNECTED, u64::from(REDIS_ANSWERS.load(Ordering::Relaxed)));
+    gauge!(IN_FLIGHT).set(held(&SENDING));
+    for (certificate, end) in Certificate::ALL.iter().zip(&CERTIFICATES) {
+        let end = end.load(Ordering::Relaxed);
+        if end > 0 {
+            gauge!(CERTIFICATE_NOT_AFTER, "certificate" => certificate.as_str()).set(precise(end));
+        }
+    }
+}
+
+/// How many are held now.
+pub(super) fn held(count: &AtomicI64) -> f64 {
+    precise(u64::try_from(count.load(Ordering::Relaxed)).unwrap_or(0))
 }
 
 fn set(name: &'static str, value: u64) {

@@ -22,6 +22,8 @@ pub struct Standing {
     pub oldest: Duration,
     /// Its circuit.
     pub circuit: CircuitState,
+    /// How long it has been open or suspended; zero while it is neither.
+    pub circuit_age: Duration,
     /// Probes that failed in a row.
     pub failed_probes: u32,
     /// Time until its queue is tried next; `None` when nothing is planned.
@@ -50,6 +52,7 @@ impl Standing {
             } else {
                 self.circuit
             },
+            circuit_age: self.circuit_age.max(more.circuit_age),
             failed_probes: self.failed_probes.max(more.failed_probes),
             next_attempt: self.next_attempt.into_iter().chain(more.next_attempt).min(),
             traffic,
@@ -115,6 +118,7 @@ mod tests {
             parked,
             oldest: Duration::from_secs(secs),
             circuit,
+            circuit_age: Duration::ZERO,
             failed_probes: 0,
             next_attempt: None,
             traffic: Traffic::default(),
@@ -164,6 +168,7 @@ mod tests {
         let tally = Tally::default();
         tally.begin().ended(Outcome::Unavailable, 1);
         let one = Standing {
+            circuit_age: Duration::from_secs(90),
             failed_probes: 3,
             next_attempt: Some(Duration::from_secs(60)),
             traffic: tally.take(),
@@ -171,6 +176,7 @@ mod tests {
         };
         tally.begin().ended(Outcome::Unavailable, 1);
         let two = Standing {
+            circuit_age: Duration::from_secs(20),
             failed_probes: 1,
             next_attempt: Some(Duration::from_secs(5)),
             traffic: tally.take(),
@@ -183,6 +189,7 @@ mod tests {
             (other.failed_probes, other.next_attempt),
             (3, Some(Duration::from_secs(5)))
         );
+        assert_eq!(other.circuit_age, Duration::from_secs(90));
         assert!(other.traffic.outcomes().any(|both| both == (Outcome::Unavailable, 2)));
     }
 }

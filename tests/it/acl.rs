@@ -13,7 +13,7 @@ use holdfast::store::probe::probe;
 use crate::support::TestRedis;
 
 /// The user of the file without some of its rules, as an operator could have left them out.
-async fn check_without(redis: &TestRedis, rule: &str) -> String {
+async fn check_without(redis: &TestRedis, rule: &str, confirm_replicas: u32) -> String {
     let granted = rules("holdfast");
     let kept = granted.iter().map(String::as_str).filter(|granted| *granted != rule);
     let words: Vec<&str> = ["ACL", "SETUSER", "less", "reset", "on", ">s3cret"]
@@ -24,6 +24,7 @@ async fn check_without(redis: &TestRedis, rule: &str) -> String {
     let settings = config::Redis {
         username: Some("less".to_owned()),
         password: Some("s3cret".to_owned().into()),
+        confirm_replicas,
         ..config::Redis::default()
     };
     let connection = Connection::open(&settings, &redis.admin_url(), FirstConnect::FailFast)
@@ -129,14 +130,14 @@ async fn a_database_in_the_url_costs_no_permission_unless_it_is_another() {
 #[tokio::test]
 async fn every_rule_is_missed_at_once() {
     let redis = TestRedis::start();
-    assert_eq!(check_without(&redis, "none").await, "");
+    assert_eq!(check_without(&redis, "none", 1).await, "");
     let unnoticed: BTreeSet<String> = {
         let mut unnoticed = BTreeSet::new();
         for rule in rules("holdfast")
             .into_iter()
             .filter(|rule| rule.starts_with(['+', '~']))
         {
-            let message = check_without(&redis, &rule).await;
+            let message = check_without(&redis, &rule, 1).await;
             if !message.ends_with(&format!("ACL SETUSER less {rule}")) {
                 assert_eq!(message, "", "{rule}");
                 unnoticed.insert(rule);
@@ -144,8 +145,15 @@ async fn every_rule_is_missed_at_once() {
         }
         unnoticed
     };
-    let sent_by_the_connection = ["+client|setname", "+cluster|info", "+cluster|slots", "+role"];
+    let sent_by_the_connection = ["+asking", "+client|setname", "+cluster|info", "+cluster|slots", "+role"];
     let optional = ["+memory|usage"];
     let untried = sent_by_the_connection.into_iter().chain(optional);
     assert_eq!(unnoticed, untried.map(str::to_owned).collect());
+    for rule in ["+wait", "+client|getname"] {
+        assert_eq!(
+            check_without(&redis, rule, 0).await,
+            "",
+            "needed only where replicas are asked for"
+        );
+    }
 }

@@ -64,6 +64,30 @@ async fn it_keeps_what_it_was_given_and_refuses_rather_than_forget() {
 }
 
 #[tokio::test]
+async fn its_log_never_grows_without_end() {
+    let dir = TempDir::new().unwrap();
+    let (log, before) = (dir.path().join("redis.log"), dir.path().join("redis.log.1"));
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    let much = |mark: &str| format!("{mark}\n").repeat((5 << 20) / (mark.len() + 1));
+    let begins = |path: &Path, with: &str| std::fs::read_to_string(path).unwrap_or_default().starts_with(with);
+    std::fs::write(&log, much("of last year")).unwrap();
+    let server = Embedded::start(&settings(dir.path())).await.unwrap();
+    assert!(begins(&before, "of last year") && size(&log) < 1 << 20);
+    // What it has written since is as much again, and more.
+    std::fs::write(&log, much("of this year")).unwrap();
+    wait_until("it made way for a new one", SOON, async || {
+        begins(&before, "of this year") && size(&log) < 1 << 20
+    })
+    .await;
+    server.stop().await;
+    let end = std::fs::read_to_string(&log).unwrap();
+    assert!(
+        end.contains("exit") || end.contains("bye"),
+        "the server writes on: {end}"
+    );
+}
+
+#[tokio::test]
 async fn a_crashed_server_comes_back_with_its_data() {
     let dir = TempDir::new().unwrap();
     let server = Embedded::start(&settings(dir.path())).await.unwrap();

@@ -1,20 +1,21 @@
 //! The gauges that mirror Redis: true on an idle pod, after a restart, and for every subscription.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use holdfast::app::gauges::Gauges;
+use holdfast::app::gauges::{Audience, Gauges};
 use holdfast::config::Config;
 use holdfast::domain::ids::SubscriptionId;
 use holdfast::store::Store;
 use holdfast::store::connect::{Connection, FirstConnect};
 use holdfast::store::frame::Frame;
-use holdfast::telemetry::metrics::Durability;
+use holdfast::store::probe::probe;
 use holdfast::telemetry::tally::Traffic;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use crate::support::TestRedis;
+use crate::support::{TestRedis, wait_until};
 
 const PREFIX: &str = "holdfast:{0}:";
 
@@ -24,27 +25,20 @@ struct Bench {
     store: Arc<Store>,
     gauges: Gauges,
     shown: PrometheusHandle,
+    /// Whether events are published.
+    publishes: Arc<AtomicBool>,
 }
 
-async fn gauges(store: &Arc<Store>) -> Gauges {
-    let durability = Durability {
-        append_only: true,
-        fsync: "everysec".to_owned(),
-        eviction: "noeviction".to_owned(),
-        min_replicas: 0,
-    };
-    let ids = || {
-        ["calm", "down"]
+async fn gauges(store: &Arc<Store>, publishes: &Arc<AtomicBool>) -> Gauges {
+    let facts = probe(store.connection(), "holdfast").await.unwrap();
+    let publishes = Arc::clone(publishes);
+    let audience = move || Audience {
+        subscriptions: ["calm", "down"]
             .map(|id| (SubscriptionId::new(id).unwrap(), Traffic::default()))
-            .to_vec()
+            .to_vec(),
+        publishes: publishes.load(Ordering::Relaxed),
     };
-    Gauges::new(
-        &Config::default(),
-        Arc::clone(store),
-        Some(durability),
-        ids,
-        Arc::default(),
-    )
+    Gauges::new(&Config::default(), Arc::clone(store), facts, audience, Arc::default())
 }
 
 async fn open(redis: &TestRedis) -> Arc<Store> {
@@ -57,17 +51,22 @@ async fn open(redis: &TestRedis) -> Arc<Store> {
 
 impl Bench {
     async fn new(shown: PrometheusHandle) -> Self {
-        let redis = TestRedis::start();
+        Self::on(TestRedis::start(), shown).await
+    }
+
+    async fn on(redis: TestRedis, shown: PrometheusHandle) -> Self {
         let store = open(&redis).await;
         for partition in store.partitions() {
             partition.ensure_groups().await.unwrap();
         }
-        let gauges = gauges(&store).await;
+        let publishes = Arc::new(AtomicBool::new(true));
+        let gauges = gauges(&store, &publishes).await;
         Self {
             redis,
             store,
             gauges,
             shown,
+            publishes,
         }
     }
 
@@ -229,6 +228,9 @@ async fn backlog_and_circuits_are_shown_and_survive_a_restart_of_the_pod() {
         ("holdfast_dead_letters", 1.0),
     ];
     bench.shows(stored).await;
+    let open_for = "holdfast_circuit_age_seconds{subscription=\"down\"}";
+    let age = bench.value(open_for).await;
+    assert!(age > 1e9, "open since the fifth millisecond, {age} s");
     let retry_age = "holdfast_oldest_age_seconds{stage=\"retry\",subscription=\"down\"}";
     let age = bench.value(retry_age).await;
     assert!((49.0..110.0).contains(&age), "{age}");
@@ -238,8 +240,22 @@ async fn backlog_and_circuits_are_shown_and_survive_a_restart_of_the_pod() {
     bench.shown = recorder.handle();
     let _fresh = metrics::set_default_local_recorder(&recorder);
     bench.store = open(&bench.redis).await;
-    bench.gauges = gauges(&bench.store).await;
+    bench.gauges = gauges(&bench.store, &bench.publishes).await;
     bench.shows(stored).await;
+
+    // Switched off, nothing of that is work for anybody.
+    bench.publishes.store(false, Ordering::Relaxed);
+    bench
+        .shows(&[
+            ("holdfast_publishing", 0.0),
+            ("holdfast_backlog", 0.0),
+            ("holdfast_stream_lag", 2.0),
+        ])
+        .await;
+    bench.publishes.store(true, Ordering::Relaxed);
+    bench
+        .shows(&[("holdfast_publishing", 1.0), ("holdfast_backlog", 3.0)])
+        .await;
 
     // Draining, then with its redelivery out only, then suspended.
     bench.redis.cli(&["HDEL", &Bench::key("circuit:down"), "open"]);
@@ -274,13 +290,17 @@ async fn while_redis_is_away_nothing_is_made_up() {
     let _mine = metrics::set_default_local_recorder(&recorder);
     let mut bench = Bench::new(shown).await;
     bench.publish("a").await;
-    assert!((bench.value("holdfast_stream_lag").await - 1.0).abs() < f64::EPSILON);
+    bench
+        .shows(&[("holdfast_stream_lag", 1.0), ("holdfast_redis_connected", 1.0)])
+        .await;
     bench.redis.kill9();
     let away = tokio::time::timeout(Duration::from_secs(20), bench.gauges.step())
         .await
         .unwrap();
     away.unwrap_err();
-    assert!(bench.shown.render().contains("holdfast_stream_lag 1"));
+    let shown = bench.shown.render();
+    assert!(shown.contains("holdfast_stream_lag 1"));
+    assert!(shown.contains("holdfast_redis_connected 0"), "{shown}");
 }
 
 #[tokio::test]
@@ -305,4 +325,57 @@ async fn events_that_somebody_removed_are_counted() {
     bench
         .shows(&[("holdfast_events_removed", 3.0), ("holdfast_stream_lag", 2.0)])
         .await;
+}
+
+/// What the labels say after one more look.
+async fn durability(bench: &mut Bench) -> Vec<String> {
+    // Each change is a series of its own, so the recorder is a new one for each look.
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let shown = recorder.handle();
+    let _mine = metrics::set_default_local_recorder(&recorder);
+    bench.gauges.step().await.unwrap();
+    let text = shown.render();
+    let series = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("holdfast_redis_durability_info"));
+    series.map(str::to_owned).collect()
+}
+
+fn labels(append_only: &str, fsync: &str, eviction: &str) -> Vec<String> {
+    vec![format!(
+        "{{append_only=\"{append_only}\",fsync=\"{fsync}\",eviction=\"{eviction}\",min_replicas=\"0\"}} 1"
+    )]
+}
+
+#[tokio::test]
+async fn what_is_changed_in_a_running_redis_is_seen_by_a_pod_that_may_not_read_its_configuration() {
+    let mut bench = Bench::on(
+        TestRedis::with(&["--appendonly", "no"]),
+        PrometheusBuilder::new().build_recorder().handle(),
+    )
+    .await;
+    assert_eq!(durability(&mut bench).await, labels("no", "unknown", "noeviction"));
+    bench.redis.config_set("appendonly", "yes");
+    assert_eq!(durability(&mut bench).await, labels("yes", "unknown", "noeviction"));
+    bench.redis.config_set("maxmemory-policy", "allkeys-lru");
+    assert_eq!(durability(&mut bench).await, labels("yes", "unknown", "allkeys-lru"));
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_back_with_other_settings_is_seen_as_it_is() {
+    let redis = TestRedis::start();
+    redis.cli(&["ACL", "SETUSER", TestRedis::user(), "+config|get"]);
+    let mut bench = Bench::on(redis, PrometheusBuilder::new().build_recorder().handle()).await;
+    assert_eq!(durability(&mut bench).await, labels("yes", "everysec", "noeviction"));
+    // Not in INFO, and believed for a minute: only that Redis was away makes the pod ask again.
+    bench.redis.config_set("appendfsync", "always");
+    assert_eq!(durability(&mut bench).await, labels("yes", "everysec", "noeviction"));
+    bench.redis.pause();
+    bench.gauges.step().await.unwrap_err();
+    bench.redis.resume();
+    wait_until("Redis answers again", Duration::from_secs(60), async || {
+        bench.gauges.step().await.is_ok()
+    })
+    .await;
+    assert_eq!(durability(&mut bench).await, labels("yes", "always", "noeviction"));
 }

@@ -18,6 +18,7 @@ mod page;
 mod probe;
 mod redfish;
 mod redis_connection;
+mod renewal;
 mod sender;
 mod sink;
 mod store;

@@ -37,7 +37,7 @@ async fn a_durable_server_gives_no_warning_and_keeps_no_trace() {
     assert_eq!(facts.max_memory, 64 << 20);
     assert!(facts.append_only && !facts.version.is_empty());
     assert_eq!(facts.fsync.as_deref(), Some("everysec"));
-    assert_eq!(facts.warnings(), Vec::<String>::new());
+    assert_eq!(facts.warnings(0), Vec::<String>::new());
     assert_eq!(redis.cli(&["DBSIZE"]), "0");
     let valkey = redis.cli(&["INFO", "server"]).contains("valkey");
     assert_eq!(facts.flavour, if valkey { Flavour::Valkey } else { Flavour::Redis });
@@ -46,7 +46,7 @@ async fn a_durable_server_gives_no_warning_and_keeps_no_trace() {
 #[tokio::test]
 async fn weak_durability_is_told() {
     let redis = TestRedis::with(&["--appendonly", "no", "--maxmemory-policy", "allkeys-lru"]);
-    let warnings = facts(&redis, None).await.unwrap().warnings().join("\n");
+    let warnings = facts(&redis, None).await.unwrap().warnings(0).join("\n");
     for word in ["noeviction", "appendonly", "maxmemory is 0"] {
         assert!(warnings.contains(word), "{warnings}");
     }

@@ -52,7 +52,7 @@ async fn a_failover_is_followed() {
     let facts = probe(&admin, "holdfast").await.unwrap();
     admin.quit().await;
     assert_eq!(facts.replicas, 1);
-    assert!(facts.warnings().join("\n").contains("min-replicas-to-write"));
+    assert!(facts.warnings(0).join("\n").contains("min-replicas-to-write"));
 
     master.kill9();
     wait_until("writes reach the new master", SOON, async || {

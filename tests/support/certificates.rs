@@ -1,5 +1,7 @@
 //! Certificates for one test, made on the spot.
 
+use std::cell::Cell;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
@@ -58,6 +60,47 @@ pub(crate) fn certificates(dir: &Path, authority: &str, host: &str, expired: boo
         ca: write("ca", issuer.pem()),
         certificate: write("certificate", certificate),
         key: write("key", key),
+    }
+}
+
+/// A directory as Kubernetes mounts a Secret: each file is a link through `..data`, a link that is swapped for all files
+/// at once.
+pub(crate) struct Mounted {
+    dir: PathBuf,
+    rounds: Cell<u32>,
+}
+
+impl Mounted {
+    /// Mounts these files below `dir`, which must be there.
+    pub(crate) fn new(dir: &Path, files: &[(&str, &str)]) -> Self {
+        let mounted = Self {
+            dir: dir.to_owned(),
+            rounds: Cell::new(0),
+        };
+        mounted.swap(files);
+        for (name, _) in files {
+            symlink(Path::new("..data").join(name), dir.join(name)).unwrap();
+        }
+        mounted
+    }
+
+    /// What the files are from now on; those that are not named are gone.
+    pub(crate) fn swap(&self, files: &[(&str, &str)]) {
+        let before = format!("..{}", self.rounds.get());
+        self.rounds.set(self.rounds.get() + 1);
+        let now = format!("..{}", self.rounds.get());
+        std::fs::create_dir(self.dir.join(&now)).unwrap();
+        for (name, text) in files {
+            std::fs::write(self.dir.join(&now).join(name), text).unwrap();
+        }
+        let link = self.dir.join("..data_tmp");
+        symlink(&now, &link).unwrap();
+        std::fs::rename(link, self.dir.join("..data")).unwrap();
+        let _first = std::fs::remove_dir_all(self.dir.join(before));
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.dir.join(name).display().to_string()
     }
 }
 

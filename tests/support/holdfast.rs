@@ -88,6 +88,13 @@ impl Holdfast {
         std::fs::read_to_string(self.scratch.path().join("stderr")).unwrap_or_default()
     }
 
+    /// Where one of its listeners is (`intake`, `admin`, `redfish`), by its log in JSON; `None` before it listens.
+    pub(crate) fn listener(&self, name: &str) -> Option<String> {
+        let log = self.stderr();
+        let (_, rest) = log.split_once(&format!(r#""{name}":""#))?;
+        Some(rest.split('"').next()?.to_owned())
+    }
+
     /// Waits until `path` of the admin listener answers 200.
     pub(crate) async fn answers(&self, path: &str, timeout: Duration) {
         let url = self.admin(path);

@@ -61,6 +61,10 @@ impl Proxy {
         format!("redis://{}127.0.0.1:{}", login(), self.port)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// How many connections were accepted so far.
     pub(crate) fn accepted(&self) -> usize {
         self.state.accepted.load(Ordering::Relaxed)

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::aof::{Aof, Files, log_of};
-use super::{free_port, signal};
+use super::{free_port, signal, wait_until};
 
 /// The password of Holdfast's user in every private server.
 const PASSWORD: &str = "t3st";
@@ -75,6 +75,32 @@ impl TestRedis {
         server
     }
 
+    /// Makes it a replica of the server behind a port, and waits until it follows.
+    pub(crate) async fn follow(&self, port: u16) {
+        self.cli(&["REPLICAOF", "127.0.0.1", &port.to_string()]);
+        wait_until("the replica follows", Duration::from_secs(30), async || {
+            self.cli(&["INFO", "replication"]).contains("master_link_status:up")
+        })
+        .await;
+    }
+
+    /// Waits until so many replicas have confirmed all that it wrote; the first time, that comes up to a second after
+    /// they follow.
+    pub(crate) async fn confirmed_by(&self, replicas: usize) {
+        self.cli(&["SET", "something", "to confirm"]);
+        wait_until(
+            "the replicas have confirmed all there is",
+            Duration::from_secs(30),
+            async || {
+                let info = self.cli(&["INFO", "replication"]);
+                let offset = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
+                let confirmed = format!("state=online,offset={},", offset.unwrap_or_default().trim());
+                info.matches(&confirmed).count() == replicas
+            },
+        )
+        .await;
+    }
+
     /// What it has written so far. Whatever it answered is in it.
     pub(crate) fn aof(&self) -> Aof {
         Aof::read(self.dir.path())
@@ -107,6 +133,15 @@ impl TestRedis {
             process.kill().unwrap();
             process.wait().unwrap();
         }
+    }
+
+    /// Kills it, cuts its file to its first bytes, as [`Self::written`] counts them, and starts it on what is left.
+    pub(crate) fn cut(&mut self, written: usize) {
+        self.kill9();
+        let log = self.dir.path().join(log_of(self.dir.path()));
+        let file = std::fs::File::options().write(true).open(log).unwrap();
+        file.set_len(u64::try_from(written).unwrap()).unwrap();
+        self.launch();
     }
 
     /// SIGSTOP: alive, connected, silent.

@@ -3,8 +3,10 @@
 //! A check that fails never keeps another from being made, unless there is nothing to ask. Reads only; with
 //! `embedded`, and no holdfast that runs on the data directory, a server is started for the duration.
 
+mod certificates;
 mod check;
 mod growth;
+mod redfish;
 mod secrets;
 mod servers;
 mod work;
@@ -80,6 +82,7 @@ async fn checks(file: Option<&Path>) -> Vec<Check> {
         },
     )];
     checks.extend(disk(&loaded));
+    checks.extend(certificates::check(&loaded.config));
     let made = with_store(&loaded.config, async |store| Ok(of_redis(store, &loaded).await)).await;
     match made {
         Ok(made) => checks.extend(made),
@@ -130,7 +133,7 @@ async fn of_redis(store: &Store, loaded: &Loaded) -> Vec<Check> {
     let mut checks = vec![Check::ok("redis", format!("{} is reached", connection.url()))];
     let before = (store.nodes().await, work::sum(store, dead_after).await, Instant::now());
     match &before.0 {
-        Ok(nodes) => checks.extend(servers::checks(nodes)),
+        Ok(nodes) => checks.extend(servers::checks(nodes, config)),
         Err(error) => checks.push(Check::unknown("server", error)),
     }
     // A replica refuses the trial of the commands, and each refusal drops the connection.
@@ -171,6 +174,7 @@ async fn of_redis(store: &Store, loaded: &Loaded) -> Vec<Check> {
         Ok(sum) => {
             checks.push(work::workers(store, sum.now_ms, dead_after).await);
             checks.extend(work::books(&sum));
+            checks.extend(redfish::check(store, config, sum.now_ms).await);
         }
         Err(error) => checks.push(Check::unknown("workers", &error)),
     }

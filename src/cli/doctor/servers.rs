@@ -25,7 +25,7 @@ pub(super) struct Held {
 }
 
 /// Everything about each server but its memory.
-pub(super) fn checks(nodes: &[Node]) -> Vec<Check> {
+pub(super) fn checks(nodes: &[Node], config: &Config) -> Vec<Check> {
     let several = nodes.len() > 1;
     let each = nodes.iter().flat_map(|node| {
         let prefix = if several {
@@ -34,7 +34,8 @@ pub(super) fn checks(nodes: &[Node]) -> Vec<Check> {
             String::new()
         };
         let mut checks = vec![server(node, &prefix), durability(node, &prefix), clock(node, &prefix)];
-        checks.extend(settings(node, &prefix));
+        checks.push(replicas(node, &prefix, config.redis.confirm_replicas));
+        checks.extend(settings(node, &prefix, config.redis.confirm_replicas));
         checks
     });
     each.collect()
@@ -95,21 +96,53 @@ fn durability(node: &Node, prefix: &str) -> Check {
     Check::ok("durability", format!("{prefix}{kept}, the last writes went well"))
 }
 
-/// What the start warns about as well.
-fn settings(node: &Node, prefix: &str) -> Vec<Check> {
-    let warnings = node.facts.warnings();
+/// Who must have an event before it is accepted, and who could.
+fn replicas(node: &Node, prefix: &str, confirming: u32) -> Check {
+    let connected = count(node.facts.replicas, "replica");
+    let found = match confirming {
+        0 => format!("{prefix}{connected} connected; an event is accepted once the master has it"),
+        n => format!(
+            "{prefix}{connected} connected; an event is accepted once {} of them {} it (redis.confirm_replicas)",
+            n,
+            if n == 1 { "has" } else { "have" }
+        ),
+    };
+    let needed = u64::from(confirming);
+    if node.facts.replicas < needed {
+        return Check::fail(
+            "replicas",
+            found,
+            "every event is refused: bring back the replicas, or set HOLDFAST_REDIS__CONFIRM_REPLICAS to what there is",
+        );
+    }
+    if node.facts.replicas > 0 && confirming == 0 {
+        return Check::warn(
+            "replicas",
+            found,
+            "a failover to a replica that lags behind throws away what was accepted last: set \
+             HOLDFAST_REDIS__CONFIRM_REPLICAS=1",
+        );
+    }
+    if needed > 0 && node.facts.replicas == needed {
+        return Check::ok("replicas", format!("{found}; with one less every event is refused"));
+    }
+    Check::ok("replicas", found)
+}
+
+/// What the start warns about as well, but for what is said of replicas already.
+fn settings(node: &Node, prefix: &str, confirming: u32) -> Vec<Check> {
+    let warnings = node.facts.warnings(confirming).into_iter();
+    let warnings: Vec<String> = warnings
+        .filter(|warning| !warning.starts_with("redis.confirm_replicas"))
+        .collect();
     if warnings.is_empty() {
-        let replicas = match node.facts.replicas {
-            0 => "no replicas".to_owned(),
-            n => format!(
-                "{}, {} must have a write",
-                count(n, "replica"),
-                node.facts.min_replicas.unwrap_or(0)
-            ),
+        let writes = match (node.facts.replicas, node.facts.min_replicas) {
+            (0, _) | (_, None) => String::new(),
+            (_, Some(n)) => format!(", min-replicas-to-write {n}"),
         };
         return vec![Check::ok(
             "settings",
-            format!("{prefix}maxmemory-policy {}, {replicas}", node.facts.policy),
+            format!("{prefix}maxmemory-policy {}{writes}", node.facts.policy),
         )];
     }
     let said = warnings.iter().map(|warning| {

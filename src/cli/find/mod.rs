@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::io::Write;
 use std::str::FromStr;
 
-use self::view::{Event, rows};
+use self::view::{Event, Now, rows};
 use super::deployment::with_store;
 use super::table::Table;
 use super::text::{count, span, time};
@@ -155,8 +155,12 @@ async fn look(store: &Store, kind: &Kind, text: &str, limit: usize) -> anyhow::R
         let (clock, found) = partition.whereabouts(&ids, &names).await?;
         now = now.max(clock);
         let known = found.into_iter().filter(|(_, whereabouts)| !whereabouts.is_unknown());
+        let now = Now {
+            clock_ms: clock,
+            publishes: registry.settings.enabled,
+        };
         events.extend(known.map(|(id, whereabouts)| {
-            let event = Event::new(partition.index, id, whereabouts, clock);
+            let event = Event::new(partition.index, id, whereabouts, now);
             event.of(kind.subscription())
         }));
     }

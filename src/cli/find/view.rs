@@ -15,6 +15,17 @@ use crate::store::settle::Verdict;
 /// Stands for what is not known or not there.
 const NOTHING: &str = "-";
 const ERROR_WIDTH: usize = 60;
+/// Why nothing moves while an administrator wants it so.
+const SWITCHED_OFF: &str = "publishing is switched off (ServiceEnabled is false): it goes out when that is on again";
+
+/// The moment of the look, and what was so for all events.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    /// Redis' clock, ms since the epoch.
+    pub(super) clock_ms: u64,
+    /// Whether events are published.
+    pub(super) publishes: bool,
+}
 
 /// An event and the places where it is.
 #[derive(Debug, Serialize)]
@@ -43,8 +54,8 @@ pub(super) struct Place {
 }
 
 impl Event {
-    /// What is known of it by `now`, ms since the epoch.
-    pub(super) fn new(partition: u16, id: StreamId, found: Whereabouts, now: u64) -> Self {
+    /// What is known of it by `now`.
+    pub(super) fn new(partition: u16, id: StreamId, found: Whereabouts, now: Now) -> Self {
         let mut places: Vec<Place> = found
             .unsettled
             .iter()
@@ -92,11 +103,14 @@ impl Event {
 }
 
 impl Place {
-    fn of_unsettled(unsettled: &Unsettled, now: u64) -> Self {
+    fn of_unsettled(unsettled: &Unsettled, now: Now) -> Self {
         match unsettled {
             Unsettled::Unread => Self {
                 state: "waiting",
-                why: "in the stream: no worker has read it yet".to_owned(),
+                why: match now.publishes {
+                    true => "in the stream: no worker has read it yet".to_owned(),
+                    false => format!("in the stream: {SWITCHED_OFF}"),
+                },
                 ..Self::default()
             },
             Unsettled::Held { worker, for_ms, times } => {
@@ -107,8 +121,11 @@ impl Place {
                 };
                 Self {
                     state: "held",
-                    since: Some(time(now.saturating_sub(*for_ms))),
-                    why: format!("worker {worker} delivers it, for {}{again}", span(*for_ms)),
+                    since: Some(time(now.clock_ms.saturating_sub(*for_ms))),
+                    why: match now.publishes {
+                        true => format!("worker {worker} delivers it, for {}{again}", span(*for_ms)),
+                        false => format!("worker {worker} keeps it, for {}{again}: {SWITCHED_OFF}", span(*for_ms)),
+                    },
                     worker: Some(worker.clone()),
                     ..Self::default()
                 }
@@ -116,20 +133,21 @@ impl Place {
         }
     }
 
-    fn of_waiting(waiting: &Waiting, now: u64) -> Self {
-        let later = waiting.due_ms > now;
+    fn of_waiting(waiting: &Waiting, now: Now) -> Self {
+        let later = waiting.due_ms > now.clock_ms;
         let at = if later {
             Some(waiting.due_ms)
         } else {
             waiting.next_wakeup_ms
         };
         let next = match at {
-            _ if waiting.suspended => None,
+            _ if waiting.suspended || !now.publishes => None,
             None if waiting.draining => Some(0),
-            at => at.map(|at| at.saturating_sub(now)),
+            at => at.map(|at| at.saturating_sub(now.clock_ms)),
         };
         let mut why = match waiting {
             Waiting { suspended: true, .. } => "its subscription is suspended".to_owned(),
+            _ if !now.publishes => SWITCHED_OFF.to_owned(),
             _ if later => "refused: it alone is tried again".to_owned(),
             Waiting {
                 open_since_ms: Some(at),

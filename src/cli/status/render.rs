@@ -57,7 +57,8 @@ fn table(rows: &[Row], rates: bool) -> String {
             number(circuit.parked),
             circuit.oldest_age_ms.map_or_else(dash, span),
             next,
-            number(circuit.attempts),
+            // A limit may have moved on the delivery that the probes were made with.
+            number(circuit.attempts.max(circuit.failures)),
         ];
         let error = short_error(circuit.last_error, ERROR_WIDTH);
         let [id, destination, state, parked, oldest, next, attempts] = cells;

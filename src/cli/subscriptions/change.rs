@@ -113,13 +113,28 @@ pub(super) async fn add(
     if added.is_suspended() {
         writeln!(hints, "suspended; let it go with: holdfast subscriptions resume {id}")?;
     } else {
+        let (to, when) = (destination(&added), when_delivered(store, config).await?);
         writeln!(
             hints,
-            "delivering to {} within a second; look with: holdfast subscriptions show {id}",
-            destination(&added)
+            "delivering to {to} {when}; look with: holdfast subscriptions show {id}"
         )?;
     }
     Ok(())
+}
+
+/// When a new subscription gets its first events.
+async fn when_delivered(store: &Store, config: &Config) -> Result<&'static str, StoreError> {
+    if !store.settings().await?.enabled {
+        return Ok("once publishing, which is switched off (ServiceEnabled is false), is on again");
+    }
+    let mut workers = 0;
+    for partition in store.partitions() {
+        workers += partition.snapshot(config.worker.dead_after.0).await?.workers;
+    }
+    Ok(match workers {
+        0 => "once a worker runs: none is there now, start one with: holdfast serve",
+        _ => "within a second",
+    })
 }
 
 /// Changes a subscription.

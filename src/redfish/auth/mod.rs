@@ -15,6 +15,8 @@ pub(super) use self::tokens::{Token, random_hex, random_password};
 use super::Service;
 use super::frame::{Failure, message};
 use crate::domain::account::{self, Account, Privilege, Role};
+use crate::telemetry::labels::FailedLogin;
+use crate::telemetry::service as metrics;
 
 /// Who asks.
 #[derive(Debug, Clone)]
@@ -91,10 +93,13 @@ pub(super) async fn by_password(
     password: &str,
     peer: SocketAddr,
 ) -> Result<Account, Failure> {
-    let refused = || Failure::unauthorized(message::access_unauthorized());
+    let refused = |reason| {
+        metrics::failed_login(reason);
+        Failure::unauthorized(message::access_unauthorized())
+    };
     // What no account can be called is not looked for: Redis keeps more than accounts in that place.
     if !account::is_name(name) {
-        return Err(refused());
+        return Err(refused(FailedLogin::Unknown));
     }
     let login = service.store.login(name).await?;
     if let Some(account) = &login.account
@@ -112,10 +117,13 @@ pub(super) async fn by_password(
     let login = service.store.login(name).await?;
     let right = service.passwords.check(login.account.as_ref(), password, turn).await?;
     let Some(account) = login.account else {
-        return Err(refused());
+        return Err(refused(FailedLogin::Unknown));
     };
-    if login.locked.is_some() || !account.enabled {
-        return Err(refused());
+    if login.locked.is_some() {
+        return Err(refused(FailedLogin::Locked));
+    }
+    if !account.enabled {
+        return Err(refused(FailedLogin::Disabled));
     }
     if right {
         if login.blemished {
@@ -124,11 +132,12 @@ pub(super) async fn by_password(
         return Ok(account);
     }
     if service.store.login_failed(name, service.lockout()).await? {
+        metrics::lockout();
         warn!(account = name, %peer, "an account is locked: too many wrong passwords");
     } else {
         info!(account = name, %peer, "a wrong password");
     }
-    Err(refused())
+    Err(refused(FailedLogin::Password))
 }
 
 /// Name and password of a `Basic` header.

@@ -153,6 +153,7 @@ mod tests {
             role: Role::Operator,
             enabled: true,
             password_change_required: false,
+            password_generated: false,
             generation: "1".to_owned(),
             revision: 1,
         };

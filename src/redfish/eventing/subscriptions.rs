@@ -57,10 +57,11 @@ async fn add(call: Call) -> Outcome {
     let mut wish = create(&call.body, new_id(), now, &call.service.eventing.guard).map_err(refused)?;
     wish.owner = Some(call.who()?.account.clone());
     may_overflow(&call, Overflow::default(), &wish)?;
-    room(&call).await?;
+    let most = call.service.settings.max_subscriptions;
     let added = loop {
-        match call.service.store.add_subscription(wish.clone()).await {
+        match call.service.store.add_subscription_within(most, wish.clone()).await {
             Err(StoreError::Taken(_)) => wish.id = new_id(),
+            Err(StoreError::Full) => return Err(full()),
             result => break result?,
         }
     };
@@ -92,24 +93,19 @@ async fn change(call: Call) -> Outcome {
 
 async fn remove(call: Call) -> Outcome {
     let subscription = own(&call).await?;
-    call.check(&present(&call, &subscription).await?)?;
-    if !call.service.store.remove_subscription(&subscription.id).await? {
+    let (now_ms, census) = census(&call, &subscription.id).await?;
+    let check = |known: &Subscription| call.check(&resource(known, &census, now_ms));
+    let removed = call.service.store.try_remove_subscription(&subscription.id, check);
+    if !removed.await? {
         return Err(Failure::missing(&call.uri));
     }
     info!(subscription = %subscription.id, account = call.who()?.account, "unsubscribed over Redfish");
     Ok(Answer::Done)
 }
 
-/// Refuses one more subscription where there are as many as may be. Requests at the same moment may each find the
-/// last place free: the limit keeps Redis and the workers from being filled, it is no quota.
-async fn room(call: &Call) -> Result<(), Failure> {
-    let registry = call.service.store.registry().await?;
-    let known = registry.subscriptions.len() + registry.unreadable.len();
-    if known < call.service.settings.max_subscriptions {
-        return Ok(());
-    }
-    let message = message::subscription_limit();
-    Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, message))
+/// There are as many subscriptions as may be.
+pub(super) fn full() -> Failure {
+    Failure::new(StatusCode::SERVICE_UNAVAILABLE, message::subscription_limit())
 }
 
 /// Only who manages the service may have what overflows written to its files.

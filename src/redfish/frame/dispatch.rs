@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
@@ -23,6 +23,8 @@ use super::route::{Needs, Operation, Route};
 use crate::listener::{BodyError, Held, Peer};
 use crate::redfish::auth::{self, Identity};
 use crate::redfish::{Service, accounts, sessions};
+use crate::telemetry::labels::{RedfishResource, StatusClass};
+use crate::telemetry::service as metrics;
 
 /// The largest body of who has logged in, in bytes.
 const MAX_BODY: u64 = 1 << 20;
@@ -35,14 +37,40 @@ pub(in crate::redfish) async fn dispatch(State(service): State<Arc<Service>>, re
     let path = decoded(request.uri().path());
     let found = service.table.find(&path);
     let allow = found.as_ref().map(|(route, _)| route.allow());
+    let kind = found
+        .as_ref()
+        .map_or(RedfishResource::Nowhere, |(route, _)| kind(route.path));
     let outcome = match found {
         Some((route, parameters)) => answer(&service, route, parameters, path, request).await,
         None => Err(nowhere(&service, &path, request).await),
     };
     let response = outcome.unwrap_or_else(|failure| answer::failure(&failure));
+    metrics::request(kind, class(response.status()));
     // Whoever gets nothing is not told what there would be to get.
     let allow = allow.filter(|_| response.status() != StatusCode::UNAUTHORIZED);
     answer::finish(response, &method, allow.as_deref())
+}
+
+/// What the resources below a path are, for the metrics.
+fn kind(path: &str) -> RedfishResource {
+    const KINDS: [(&str, RedfishResource); 5] = [
+        ("/redfish/v1/SessionService", RedfishResource::Sessions),
+        ("/redfish/v1/AccountService", RedfishResource::Accounts),
+        ("/redfish/v1/EventService/Subscriptions", RedfishResource::Subscriptions),
+        ("/redfish/v1/EventService/SSE", RedfishResource::Stream),
+        ("/redfish/v1/EventService", RedfishResource::EventService),
+    ];
+    let known = KINDS.into_iter().find(|(beginning, _)| path.starts_with(beginning));
+    known.map_or(RedfishResource::Service, |(_, kind)| kind)
+}
+
+fn class(status: StatusCode) -> StatusClass {
+    match status.as_u16() {
+        0..300 => StatusClass::Success,
+        300..400 => StatusClass::Redirection,
+        400..500 => StatusClass::ClientError,
+        _ => StatusClass::ServerError,
+    }
 }
 
 /// Reads another resource for a client whose request is being answered.
@@ -84,7 +112,8 @@ async fn answer(
     if let Some(version) = head.headers.get("odata-version")
         && version != "4.0"
     {
-        let message = message::header_invalid("OData-Version");
+        let message = message::header_invalid(whole_header("OData-Version", version));
+        let message = message.advise("Resubmit the request with the header 'OData-Version: 4.0', or without it.");
         return Err(Failure::new(StatusCode::PRECONDITION_FAILED, message));
     }
     let text = head.uri.query().unwrap_or_default();
@@ -222,11 +251,11 @@ fn decoded(path: &str) -> String {
 
 /// Reads a body that says it is JSON, or says nothing.
 async fn read_body<'a>(service: &'a Service, headers: &HeaderMap, body: Body, limit: u64) -> Result<Held<'a>, Failure> {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .map(|kind| kind.to_str().unwrap_or_default());
-    if kind.is_some_and(|kind| !is_json(kind)) {
-        let message = message::header_invalid("Content-Type");
+    if let Some(kind) = headers.get(header::CONTENT_TYPE)
+        && !is_json(kind)
+    {
+        let message = message::header_invalid(whole_header("Content-Type", kind));
+        let message = message.advise("Resubmit the request with the header 'Content-Type: application/json'.");
         return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
     let read = service.bodies.read(headers, body, limit).await;
@@ -250,7 +279,23 @@ fn object(bytes: &[u8]) -> Result<Map<String, Value>, Failure> {
     }
 }
 
-fn is_json(kind: &str) -> bool {
-    let essence = kind.split(';').next().unwrap_or_default().trim();
+/// A header as a message names it: its field and, cut to a bearable length, its value.
+fn whole_header(field: &str, value: &HeaderValue) -> String {
+    const LONGEST: usize = 100;
+    let value: String = String::from_utf8_lossy(value.as_bytes())
+        .chars()
+        .take(LONGEST)
+        .collect();
+    format!("{field}: {value}")
+}
+
+fn is_json(kind: &HeaderValue) -> bool {
+    let essence = kind
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
     essence.eq_ignore_ascii_case("application/json")
 }

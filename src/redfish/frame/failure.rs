@@ -110,6 +110,10 @@ impl Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
+        // Removed by somebody else while the request was being answered.
+        if let StoreError::Unknown(id) = &error {
+            return Self::missing(id.as_str());
+        }
         warn!(%error, "a Redfish request could not be answered");
         match error {
             StoreError::Answer { .. } | StoreError::Subscription { .. } => Self::internal(),

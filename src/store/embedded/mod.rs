@@ -5,6 +5,7 @@
 //! server is asked to stop, and until it has, no other can start on the same data (see `lock`, `server`).
 
 mod lock;
+mod log;
 mod memory;
 mod server;
 
@@ -186,6 +187,7 @@ async fn supervise(server: Server, mut process: Process, stopping: CancellationT
         let started = Instant::now();
         tokio::select! {
             ended = process.child.wait() => warn!(ended = %how(&ended), "the embedded Redis server ended; starting it again"),
+            () = log::tend(server.dir()) => {}
             () = stopping.cancelled() => return stop(&server, process).await,
         }
         if started.elapsed() > HEALTHY {

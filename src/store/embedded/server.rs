@@ -22,7 +22,7 @@ use tracing::info;
 use url::Url;
 
 use super::lock::ServerLock;
-use super::{memory, problem};
+use super::{log, memory, problem};
 use crate::config;
 use crate::store::error::StoreError;
 use crate::store::target::unix_url;
@@ -117,7 +117,7 @@ impl Server {
                 return Err(failed(format!(
                     "{} ended at once ({status}). The end of redis.log:\n{}",
                     self.program.display(),
-                    self.log_tail()
+                    log::tail(self.dir())
                 )));
             }
             if reminded.elapsed() > Duration::from_secs(10) {
@@ -134,11 +134,7 @@ impl Server {
     }
 
     fn spawn(&self) -> std::io::Result<Process> {
-        let log = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(self.dir().join("redis.log"))?;
+        let log = log::open(self.dir())?;
         let mut child = Command::new("sh")
             .args(["-c", SHELL, "holdfast-redis"])
             .arg(&self.program)
@@ -156,13 +152,6 @@ impl Server {
             .take()
             .ok_or_else(|| std::io::Error::other("the shell has no standard input"))?;
         Ok(Process { child, lifeline })
-    }
-
-    fn log_tail(&self) -> String {
-        let bytes = std::fs::read(self.dir().join("redis.log")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(4096)..]).into_owned();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(8)..].join("\n")
     }
 }
 

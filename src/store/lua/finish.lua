@@ -14,8 +14,5 @@ if c[1] ~= id or c[2] then
 end
 if has_due(s) then return { 'more', -1 } end
 done(s, id)
-close_circuit(s)
-clear_behind(s)
-if redis.call('ZCARD', retry(s)) == 0 then redis.call('HDEL', circuit(s), 'error') end
-arm_earliest(s)
+settle_down(s)
 return { 'done', ms_to_soonest() }

@@ -13,9 +13,7 @@ if current then
   if has_due(s) then
     arm(s, now, 'LT')
   elseif not redis.call('HGET', circuit(s), 'suspended') then
-    close_circuit(s)
-    clear_behind(s)
-    arm_earliest(s)
+    settle_down(s)
   end
 end
 return { 'left', ms_to_soonest() }

@@ -144,6 +144,14 @@ local function close_circuit(s)
   redis.call('HDEL', circuit(s), 'failures', 'not_before', 'suspect', 'answer', 'same', 'skip')
   return was
 end
+-- Nothing is due any more: the circuit is closed and the subscription no longer behind; what went wrong before is
+-- forgotten, unless something waits for a time of its own.
+local function settle_down(s)
+  close_circuit(s)
+  clear_behind(s)
+  if redis.call('ZCARD', retry(s)) == 0 then redis.call('HDEL', circuit(s), 'error') end
+  arm_earliest(s)
+end
 local function floor_not_before(s, ms)
   if ms <= 0 then return end
   if now + ms > number(redis.call('HGET', circuit(s), 'not_before')) then redis.call('HSET', circuit(s), 'not_before', int(now + ms)) end

@@ -16,7 +16,8 @@ end
 unlock()
 if how == 'suspend' then
   redis.call('ZREM', WAKEUPS, s)
-  redis.call('HSET', circuit(s), 'suspended', '1', 'version', int(version))
+  redis.call('HSET', circuit(s), 'version', int(version))
+  redis.call('HSETNX', circuit(s), 'suspended', int(now))
   set_behind(s)
   return { 1, -1, -1 }
 end
@@ -26,8 +27,6 @@ redis.call('HDEL', circuit(s), 'suspended', 'failures', 'not_before', 'refusals'
 if has_due(s) then
   arm(s, now, 'LT')
 elseif not redis.call('HGET', circuit(s), 'entry') then
-  close_circuit(s)
-  clear_behind(s)
-  arm_earliest(s)
+  settle_down(s)
 end
 return { 1, ms_to_soonest(), -1 }

@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::EVENT;
 use super::run::{CANARY, Cli};
 use super::worker::{WORKER, settle, store};
-use crate::support::{TestRedis, cluster, wait_until};
+use crate::support::certificates::Authority;
+use crate::support::{Holdfast, TestRedis, cluster, free_ports, wait_until};
 
 /// What doctor found, and whether it ended with 1.
 fn doctor(cli: &Cli, variables: &[(&str, &str)]) -> (Vec<Value>, Option<i32>) {
@@ -74,6 +75,10 @@ async fn a_sound_deployment_passes() {
         ("redis", "redis://127.0.0.1"),
         ("server", "master, answers in"),
         ("durability", "appendfsync everysec"),
+        (
+            "replicas",
+            "0 replicas connected; an event is accepted once the master has it",
+        ),
         ("settings", "noeviction"),
         ("clock", "differ by"),
         ("permissions", "default"),
@@ -255,4 +260,129 @@ async fn each_master_of_a_cluster_is_looked_at() {
     expect(&checks, "permissions", "FAIL", &["+xclaim"]);
     let memory = checks.iter().filter(|check| check["check"] == "memory").count();
     assert_eq!(memory, 3);
+}
+
+#[tokio::test]
+async fn certificates_in_files_are_looked_at() {
+    let redis = TestRedis::start();
+    let cli = Cli::of(&redis);
+    let authority = Authority::new("ours");
+    let now = jiff::Timestamp::now();
+    let pair = |name: &str, days: i64| {
+        let ends = now.as_second() + days * 86_400 + 3_600;
+        let end = std::time::UNIX_EPOCH + Duration::from_secs(ends.try_into().unwrap());
+        let (certificate, key) = authority.server("localhost", |server| server.not_after = end.into());
+        let paths = ["crt", "key"].map(|kind| cli.path().join(format!("{name}.{kind}")).display().to_string());
+        std::fs::write(&paths[0], certificate).unwrap();
+        std::fs::write(&paths[1], key).unwrap();
+        paths
+    };
+    let (fresh, ending, over) = (pair("fresh", 30), pair("ending", 6), pair("over", -2));
+    let look = |redfish: &[String; 2], intake: [&str; 2]| {
+        let variables = [
+            ("HOLDFAST_REDFISH__CERTIFICATE", redfish[0].as_str()),
+            ("HOLDFAST_REDFISH__KEY", &redfish[1]),
+            ("HOLDFAST_INTAKE__CERTIFICATE", intake[0]),
+            ("HOLDFAST_INTAKE__KEY", intake[1]),
+        ];
+        doctor(&cli, &variables).0
+    };
+    let checks = look(&fresh, [&fresh[0], &fresh[1]]);
+    expect(
+        &checks,
+        "certificates",
+        "OK",
+        &["redfish until 20", "(in 30d", "intake until 20"],
+    );
+    let checks = look(&ending, [&fresh[0], &fresh[1]]);
+    expect(
+        &checks,
+        "certificates",
+        "WARN",
+        &["redfish ends in 6d", "certificates.check"],
+    );
+    let checks = look(&ending, [&over[0], &over[1]]);
+    expect(
+        &checks,
+        "certificates",
+        "FAIL",
+        &["intake has ended", "ago", "redfish ends in"],
+    );
+    let checks = look(&fresh, [&fresh[0], &over[1]]);
+    expect(&checks, "certificates", "FAIL", &["KeyMismatch"]);
+    let checks = look(&fresh, ["/absent/crt", &over[1]]);
+    expect(
+        &checks,
+        "certificates",
+        "WARN",
+        &["/absent/crt", "where the service runs"],
+    );
+}
+
+#[tokio::test]
+async fn the_redfish_service_and_its_accounts_are_looked_at() {
+    let redis = TestRedis::start();
+    let cli = Cli::of(&redis);
+    let [redfish, admin] = free_ports().map(|port| format!("127.0.0.1:{port}"));
+    let own = [
+        ("HOLDFAST_REDFISH__LISTEN", redfish.as_str()),
+        ("HOLDFAST_ADMIN__LISTEN", &admin),
+    ];
+    let (checks, _) = doctor(&cli, &own);
+    expect(&checks, "redfish", "OK", &["nothing serves it on this machine"]);
+    let url = redis.url();
+    let pod = Holdfast::start(&["serve"], &[own.as_slice(), &[("HOLDFAST_REDIS__URL", &url)]].concat());
+    pod_is_ready(&admin).await;
+    let (checks, _) = doctor(&cli, &own);
+    expect(
+        &checks,
+        "redfish",
+        "OK",
+        &[&redfish, "answers", "(self-signed)", "certificate until 20"],
+    );
+    expect(
+        &checks,
+        "accounts",
+        "WARN",
+        &["1 account", "admin has the password that was generated", "PATCH"],
+    );
+
+    let password = pod.stdout();
+    let password = password.split("password ").nth(1).unwrap().split(' ').next().unwrap();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_danger_accept_invalid_certs(true)
+        .build()
+        .unwrap();
+    let account = format!("https://{redfish}/redfish/v1/AccountService/Accounts/admin");
+    let change = client.patch(&account).basic_auth("admin", Some(password));
+    let changed = change.body(r#"{"Password":"one of my own"}"#).send().await.unwrap();
+    assert_eq!(changed.status(), 200);
+    let (checks, _) = doctor(&cli, &own);
+    expect(&checks, "accounts", "OK", &["1 account, 0 open sessions"]);
+    for _ in 0..5 {
+        let wrong = client.get(&account).basic_auth("admin", Some("wrong password"));
+        assert_eq!(wrong.send().await.unwrap().status(), 401);
+    }
+    let (checks, _) = doctor(&cli, &own);
+    expect(
+        &checks,
+        "accounts",
+        "WARN",
+        &["locked after wrong passwords: admin", "Locked"],
+    );
+
+    let elsewhere = [("HOLDFAST_REDFISH__LISTEN", "127.0.0.1:9"), own[1]];
+    let (checks, _) = doctor(&cli, &elsewhere);
+    expect(&checks, "redfish", "WARN", &["nothing listens on 127.0.0.1:9", &admin]);
+    let (checks, _) = doctor(&cli, &[("HOLDFAST_REDFISH__ENABLED", "false")]);
+    expect(&checks, "redfish", "OK", &["not served"]);
+}
+
+async fn pod_is_ready(admin: &str) {
+    wait_until("the pod is ready", Duration::from_secs(40), async || {
+        let answer = reqwest::get(format!("http://{admin}/readyz")).await;
+        answer.is_ok_and(|answer| answer.status() == 200)
+    })
+    .await;
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::EVENT;
 use super::run::Cli;
-use super::worker::{settle, store};
+use super::worker::{publish, settle, store};
 use crate::support::TestRedis;
 
 /// State and subscription of each place of the one event that was found.
@@ -131,6 +131,57 @@ async fn an_event_that_a_worker_holds_names_it() {
         (&"1-0".into(), &"pod-7".into())
     );
     assert!(cli.run(&["find", &event]).ok().contains("worker pod-7 delivers it"));
+}
+
+#[tokio::test]
+async fn while_publishing_is_off_nothing_is_said_to_be_under_way() {
+    let redis = TestRedis::start();
+    let cli = Cli::of(&redis);
+    let store = store(&redis).await;
+    let id = cli.add(&["http://127.0.0.1:9/"]);
+    let event = || cli.feed(&["publish", "-"], EVENT).ok().trim().to_owned();
+    let parked = event();
+    settle(&store, &id, Verdict::Unavailable, None).await;
+    let held = event();
+    let read = [
+        "XREADGROUP",
+        "GROUP",
+        "workers",
+        "pod-7",
+        "STREAMS",
+        "holdfast:{0}:events",
+        ">",
+    ];
+    redis.cli(&read);
+    let waiting = event();
+    let why = |event: &str| {
+        let place = &cli.json(&["find", event, "--json"])[0]["places"][0];
+        (
+            place["why"].as_str().unwrap().to_owned(),
+            place["next_attempt_in_ms"].clone(),
+        )
+    };
+    let off = "publishing is switched off (ServiceEnabled is false)";
+
+    publish(&store, false).await;
+    for (event, words) in [
+        (&parked, ""),
+        (&held, "worker pod-7 keeps it"),
+        (&waiting, "in the stream"),
+    ] {
+        let (why, next) = why(event);
+        assert!(why.contains(off) && why.contains(words), "{why}");
+        assert_eq!(next, Value::Null, "{why}");
+    }
+    publish(&store, true).await;
+    for (event, words) in [
+        (&parked, "unavailable"),
+        (&held, "worker pod-7 delivers it"),
+        (&waiting, "no worker has read it"),
+    ] {
+        let (why, _) = why(event);
+        assert!(why.contains(words) && !why.contains(off), "{why}");
+    }
 }
 
 #[tokio::test]

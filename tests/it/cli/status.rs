@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use holdfast::domain::ids::SubscriptionId;
 use holdfast::store::settle::Verdict;
 use serde_json::Value;
 
@@ -54,6 +55,52 @@ async fn status_tells_what_waits_and_whether_the_books_balance() {
 
     redis.cli(&["HINCRBY", "holdfast:{0}:ledger", "delivered", "5"]);
     assert!(cli.run(&["status"]).ok().contains("ALARM: the books are off by -5"));
+}
+
+/// The row of a subscription, cell by cell.
+fn row(cli: &Cli, id: &str) -> Vec<String> {
+    let text = cli.run(&["status"]).ok();
+    let line = text.lines().find(|line| line.starts_with(id));
+    let cells = line.unwrap_or_else(|| panic!("no {id} in {text}"));
+    cells.split_whitespace().map(str::to_owned).collect()
+}
+
+/// ID DESTINATION STATE PARKED OLDEST NEXT ATTEMPTS ERROR
+const ATTEMPTS: usize = 6;
+
+#[tokio::test]
+async fn probes_that_failed_are_counted_also_where_a_limit_moved_on_what_they_were_made_with() {
+    let redis = TestRedis::start();
+    let cli = Cli::of(&redis);
+    let id = cli.add(&["http://127.0.0.1:9/"]);
+    cli.feed(&["publish", "-"], EVENT).ok();
+    let store = store(&redis).await;
+    settle(&store, &id, Verdict::Unavailable, None).await;
+    // What four probes leave behind, once the event that they were made with is beyond the limit.
+    redis.cli(&["HSET", &format!("holdfast:{{0}}:circuit:{id}"), "failures", "4"]);
+    redis.cli(&["DEL", &format!("holdfast:{{0}}:tries:{id}")]);
+    assert_eq!(row(&cli, &id)[ATTEMPTS], "4");
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_resumed_with_nothing_parked_has_no_error_any_more() {
+    let redis = TestRedis::start();
+    let cli = Cli::of(&redis);
+    let id = cli.add(&["http://127.0.0.1:9/"]);
+    cli.feed(&["publish", "-"], EVENT).ok();
+    let store = store(&redis).await;
+    settle(&store, &id, Verdict::Unavailable, None).await;
+    cli.run(&["subscriptions", "suspend", &id]).ok();
+    assert!(cli.run(&["status"]).ok().contains("refused"));
+    // As Redfish's Resume with DeliverBufferedEventDuration PT0S does.
+    let parsed = SubscriptionId::new(id.as_str()).unwrap();
+    let buried = store.bury_older(&parsed, Duration::ZERO).await.unwrap();
+    assert_eq!(buried, Some(1));
+    cli.run(&["subscriptions", "resume", &id]).ok();
+    let row = row(&cli, &id);
+    assert_eq!((row[2].as_str(), row.len()), ("delivering", ATTEMPTS + 1), "{row:?}");
+    let shown = &cli.json(&["status", "--json"])["subscriptions"][0];
+    assert_eq!(shown["last_error"], "");
 }
 
 #[tokio::test]

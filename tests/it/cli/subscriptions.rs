@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::run::{CANARY, Cli};
+use super::worker::{WORKER, publish, store};
 use crate::support::{TestRedis, exists};
 
 const KEY: &str = "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5";
@@ -86,6 +87,27 @@ fn round_trip(cli: &Cli) {
 fn a_subscription_lives_on_a_redis_of_its_own() {
     let redis = TestRedis::start();
     round_trip(&Cli::of(&redis));
+}
+
+#[tokio::test]
+async fn whoever_adds_one_is_told_when_it_gets_its_events() {
+    let redis = TestRedis::start();
+    let cli = Cli::of(&redis);
+    let add = |words: &str| {
+        let ran = cli.run(&["subscriptions", "add", "http://127.0.0.1:9/events"]);
+        assert!(
+            ran.err.contains("delivering to http://127.0.0.1:9/events ") && ran.err.contains(words),
+            "no {words:?} in {}",
+            ran.err
+        );
+        ran.ok();
+    };
+    add("once a worker runs: none is there now");
+    let store = store(&redis).await;
+    store.partitions()[0].heartbeat(WORKER).await.unwrap();
+    add("within a second");
+    publish(&store, false).await;
+    add("once publishing, which is switched off");
 }
 
 #[test]

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use holdfast::config;
 use holdfast::domain::ids::{StreamId, SubscriptionId};
-use holdfast::store::Store;
+use holdfast::domain::service::ServiceSettings;
 use holdfast::store::connect::{Connection, FirstConnect};
 use holdfast::store::events::Stream;
 use holdfast::store::settle::{Outcome, RefusalLimits, Settlement, Verdict};
+use holdfast::store::{Store, StoreError};
 
 use crate::support::TestRedis;
 
@@ -22,6 +23,15 @@ pub(super) async fn store(redis: &TestRedis) -> Store {
         .await
         .unwrap();
     Store::open(connection, "holdfast", None).await.unwrap()
+}
+
+/// Switches publishing on or off, as an administrator does over Redfish.
+pub(super) async fn publish(store: &Store, enabled: bool) {
+    let edit = |settings: &mut ServiceSettings| {
+        settings.enabled = enabled;
+        Ok::<_, StoreError>(())
+    };
+    store.try_update_settings(edit).await.unwrap();
 }
 
 /// What a worker does with the next events: each is settled by `verdict` for `subscription`, or rejected.

@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use super::servers::{Server, now, program};
 use super::{alerts, servers};
-use crate::engine::harness::{Deployment, EVENTS, SOON, event};
+use crate::engine::harness::{Deployment, SOON};
 use crate::support::{free_port, wait_until};
 
 const ALERT: &str = "HoldfastSubscriberDown";
-/// An event's age when it is written: an id may say so. The alert is for what has waited an hour.
+/// How long the circuit is made to have been open. The alert is for an hour.
 const HOURS: u64 = 2;
 
 /// The rules with nothing but their patience shortened.
@@ -101,9 +101,12 @@ async fn a_subscriber_that_goes_away_and_comes_back_is_told_to_a_webhook() {
     let rules = scratch.path().join("alerts.yaml");
     let _prometheus = prometheus(&prometheus_program, &rules, &admin, &alertmanager).await;
 
-    let id = format!("{}-0", (now() - HOURS * 3_600) * 1_000);
-    deployment.cli(&["XADD", EVENTS, &id, "event", &event(1), "source", "bmc-1"]);
-    deployment.written(&id);
+    deployment.publish(1).await;
+    deployment.parked(1).await;
+    let since = ((now() - HOURS * 3_600) * 1_000).to_string();
+    let circuit = format!("holdfast:{{0}}:circuit:{down}");
+    // Nothing of that is young or old but the circuit itself.
+    assert_eq!(deployment.redis.cli(&["HSET", &circuit, "open", &since]), "0");
     let firing = hears(&webhook, &down, "firing").await;
     assert_eq!(firing["labels"]["severity"], "warning", "{firing}");
     let description = firing["annotations"]["description"].as_str().unwrap();

@@ -185,13 +185,17 @@ fn promtool(directory: &Path, arguments: &[&str]) -> Option<(bool, String)> {
 }
 
 /// Alerts and records, and how their queries are broken. Those of one list are made at once: promtool takes a second for a run.
-const MISTAKES: [&[(&str, &str, &str)]; 2] = [
+const MISTAKES: [&[(&str, &str, &str)]; 3] = [
     &[
         ("HoldfastIntakeBurnsFast", "ratio_rate1h > 14.4", "ratio_rate1h > 144"),
         ("HoldfastIntakeBurnsSlowly", "ratio_rate6h > 6", "ratio_rate6h > 60"),
         ("HoldfastOldestAgeHigh", "\"stream\"}) > 60", "\"stream\"}) > 600"),
         ("HoldfastNotDelivering", "[5m])) == 0", "[5m])) < 0"),
-        ("HoldfastSubscriberDown", "> 3600", "> 36000"),
+        (
+            "HoldfastSubscriberDown",
+            "circuit_age_seconds) > 3600",
+            "circuit_age_seconds) > 36000",
+        ),
         (
             "HoldfastSubscriberTooSlow",
             "(deriv(holdfast_parked[15m])) > 0",
@@ -205,19 +209,19 @@ const MISTAKES: [&[(&str, &str, &str)]; 2] = [
         ),
         ("HoldfastRedisFilling", "4 * 3600", "1 * 3600"),
         (
-            "job_subscription:holdfast_drain_seconds:max",
+            "namespace_job_subscription:holdfast_drain_seconds:max",
             "-deriv(holdfast_parked[5m])",
             "deriv(holdfast_parked[5m])",
         ),
         (
-            "job_subscription_outcome:holdfast_subscription_attempts:rate5m",
+            "namespace_job_subscription_outcome:holdfast_subscription_attempts:rate5m",
             "(rate(holdfast_subscription_attempts_total",
             "(increase(holdfast_subscription_attempts_total",
         ),
         (
-            "job:holdfast_undelivered:max",
-            "max by (job) (holdfast_ledger{entry=\"parked\"})",
-            "sum by (job) (holdfast_ledger)",
+            "namespace_job:holdfast_undelivered:max",
+            "max by (namespace, job) (holdfast_ledger{entry=\"parked\"})",
+            "sum by (namespace, job) (holdfast_ledger)",
         ),
         ("HoldfastDeadLetters", "dead_lettered", "dropped"),
         (
@@ -237,25 +241,88 @@ const MISTAKES: [&[(&str, &str, &str)]; 2] = [
         ),
         ("HoldfastRedisMemoryHigh", "memory_ratio) > 0.8", "memory_ratio) > 0.7"),
         ("HoldfastRedisDurabilityWeak", "fsync=\"no\"", "fsync=\"never\""),
+        (
+            "HoldfastCertificateEnds",
+            "min by (namespace, job, certificate)",
+            "max by (namespace, job, certificate)",
+        ),
         ("HoldfastPodNotReady", "(up) == 0", "(up) == 2"),
         (
+            "HoldfastRedisUnreachable",
+            "(holdfast_redis_connected) == 0",
+            "(holdfast_redis_connected) == 2",
+        ),
+        (
+            "HoldfastPublishingOff",
+            "(holdfast_publishing) == 0\n        for: 15m",
+            "(holdfast_publishing) == 0\n        for: 5m",
+        ),
+        (
             "HoldfastAbsent",
-            "absent(holdfast_build_info)",
-            "absent(holdfast_stream_lag)",
+            "unless count by (namespace, job) (holdfast_build_info)",
+            "unless count by (namespace, job) (holdfast_stream_lag)",
         ),
     ],
     &[
         (
             "HoldfastIntakeBurnsFast",
-            "memory|redis|overloaded\"}[5m])",
+            "memory|redis|replicas|overloaded\"}[5m])",
             "memory\"}[5m])",
         ),
         ("HoldfastIntakeBurnsSlowly", "for: 15m", "for: 1m"),
         ("HoldfastSubscriberDown", "circuit_state) == 2", "circuit_state) > 0"),
-        ("HoldfastPodNotReady", "unless max", "and max"),
+        ("HoldfastCertificateEnds", "7 * 86400", "8 * 86400"),
+        (
+            "HoldfastPodNotReady",
+            "unless max by (namespace, job, instance)",
+            "and max by (namespace, job, instance)",
+        ),
+        (
+            "HoldfastOldestAgeHigh",
+            "> 60\n          unless max",
+            "> 60\n          and max",
+        ),
+        (
+            "HoldfastNotDelivering",
+            "[5m])) == 0\n          unless max",
+            "[5m])) == 0\n          and max",
+        ),
+        (
+            "HoldfastRedisUnreachable",
+            "max by (namespace, job) (holdfast_redis_connected)",
+            "min by (namespace, job) (holdfast_redis_connected)",
+        ),
+        (
+            "HoldfastAbsent",
+            "(last_over_time(holdfast_build_info[1d]))\n          unless",
+            "(last_over_time(holdfast_build_info[3m]))\n          unless",
+        ),
         ("HoldfastSubscriberTooSlow", "circuit_state) == 1", "circuit_state) > 0"),
         ("HoldfastSuspendedForLong", "circuit_state) == 3", "circuit_state) > 0"),
         ("HoldfastRedisFilling", "memory_ratio) > 0.4", "memory_ratio) > 0.1"),
+    ],
+    // Each deployment is one of its own.
+    &[
+        (
+            "HoldfastAbsent",
+            "count by (namespace, job) (holdfast_build_info)",
+            "ignoring (namespace) count by (job) (holdfast_build_info)",
+        ),
+        (
+            "HoldfastRedisUnreachable",
+            "max by (namespace, job) (holdfast_redis_connected)",
+            "max by (job) (holdfast_redis_connected)",
+        ),
+        (
+            "HoldfastPublishingOff",
+            "expr: max by (namespace, job) (holdfast_publishing)",
+            "expr: max by (job) (holdfast_publishing)",
+        ),
+        (
+            "HoldfastSuspendedForLong",
+            "(max_over_time(holdfast_parked[1d])) > 0",
+            "(max_over_time(holdfast_parked[1d])) >= 0",
+        ),
     ],
 ];
 

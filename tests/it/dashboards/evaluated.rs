@@ -49,6 +49,8 @@ fn filled_in(query: &str, story: &Story) -> String {
     query
         .replace("$__rate_interval", "5s")
         .replace("$__range", "10m")
+        // Of a machine of its own, as it is here.
+        .replace("$namespace", "")
         .replace("$job", "holdfast")
         .replace("$subscription", story.late.as_str())
 }

@@ -22,6 +22,7 @@ const ROWS: &[(&str, &[&str])] = &[
             "Retries and circuits",
             "Top subscribers behind",
             "Redis",
+            "Redfish and certificates",
             "Pods",
         ],
     ),
@@ -259,7 +260,9 @@ fn every_mistake_is_found() {
         ),
         (
             "/panels/11/fieldConfig/defaults/links/0/url",
-            json!("/d/holdfast-overview?var-datasource=${datasource}&var-job=${subscription}&${__url_time_range}"),
+            json!(
+                "/d/holdfast-overview?var-datasource=${datasource}&var-namespace=${namespace}&var-job=${subscription}&${__url_time_range}"
+            ),
             "nothing fills in subscription",
         ),
     ];

@@ -27,7 +27,8 @@ pub(super) struct Story {
 /// A subscriber that is well, one that refuses and then recovers, a Redis that stalls, and one that would lose all.
 /// Its two pods export their metrics at these addresses. Each state stands until `seen` has had a look at that pod.
 pub(super) async fn after_an_outage(admins: &[String; 2], seen: impl AsyncFn(&str)) -> Story {
-    let settings = [("HOLDFAST_ADMIN__REFRESH", "100ms")];
+    // A wait that is seen: some scrapes fall between two probes.
+    let settings = [("HOLDFAST_ADMIN__REFRESH", "100ms"), ("HOLDFAST_RETRY__DELAY", "5s")];
     let mut deployment = Deployment::start(0, &settings).await;
     deployment.redis.config_set("maxmemory", "256mb");
     // The label `fsync` is for those who let Holdfast read the configuration.
@@ -130,7 +131,7 @@ async fn every_query_means_something_and_no_metric_is_left_out() {
 }
 
 fn wrong_queries(series: &Series) {
-    let job = r#"job="$job""#;
+    let job = r#"namespace="$namespace", job="$job""#;
     for (wrong, words) in [
         ("max(holdfast_dead_letters{J}", "does not parse"),
         ("", "does not parse"),
@@ -140,6 +141,10 @@ fn wrong_queries(series: &Series) {
         ),
         ("up{J}", "nothing exports \"up\""),
         ("max(holdfast_dead_letters)", "is not limited to the job"),
+        (
+            "max(holdfast_dead_letters{job=\"$job\"})",
+            "is not limited to the namespace",
+        ),
         ("max(holdfast_dead_letters{job=\"$other\"})", "an unknown variable"),
         (
             "max(holdfast_parked{J, subscription=\"subscription\"})",
@@ -148,6 +153,8 @@ fn wrong_queries(series: &Series) {
         ("sum(holdfast_dead_letters{J})", "summed up wrongly: \"sum\""),
         ("holdfast_parked{J}", "summed up wrongly"),
         ("max(holdfast_in_flight{J})", "summed up wrongly"),
+        ("max(holdfast_certificate_not_after_seconds{J})", "summed up wrongly"),
+        ("max(holdfast_redfish_streams{J})", "summed up wrongly"),
         ("max(holdfast_subscription_in_flight{J})", "summed up wrongly"),
         ("sum(holdfast_events_settled_total{J})", "summed up wrongly"),
         ("max(rate(holdfast_events_settled_total{J}[5m]))", "summed up wrongly"),
@@ -185,10 +192,11 @@ fn wrong_rules(series: &Series) {
     for (wrong, words) in [
         ("max(holdfast_dead_letters) > 0", "adds all jobs up"),
         ("max by (instance) (holdfast_dead_letters) > 0", "adds all jobs up"),
+        ("max by (job) (holdfast_dead_letters) > 0", "adds all namespaces up"),
         ("holdfast_dead_letters > 0", "summed up wrongly"),
-        ("job:holdfast:ratio_rate9h > 0", "nothing exports"),
+        ("namespace_job:holdfast:ratio_rate9h > 0", "nothing exports"),
         (
-            "max by (job, topic) (holdfast_dead_letters) > 0",
+            "max by (namespace, job, topic) (holdfast_dead_letters) > 0",
             "no series has the label topic",
         ),
     ] {
@@ -203,14 +211,14 @@ fn wrong_rules(series: &Series) {
 fn left_out(series: &Series) {
     let mut all = dashboards();
     let dashboard = all.get_mut("overview").unwrap();
-    dashboard["templating"]["list"][1]["query"]["query"] = json!("label_values(holdfast_build, job)");
+    dashboard["templating"]["list"][2]["query"]["query"] = json!("label_values(holdfast_build, job)");
     dashboard["panels"]
         .as_array_mut()
         .unwrap()
         .retain(|panel| panel["title"] != "Matching");
     let subscription = all.get_mut("subscription").unwrap();
-    subscription["templating"]["list"][2]["query"]["query"] =
-        json!("label_values(holdfast_circuit_state{job=\"$job\"}, subscriber)");
+    subscription["templating"]["list"][3]["query"]["query"] =
+        json!("label_values(holdfast_circuit_state{namespace=\"$namespace\", job=\"$job\"}, subscriber)");
     subscription["panels"]
         .as_array_mut()
         .unwrap()
@@ -218,7 +226,7 @@ fn left_out(series: &Series) {
     let found: BTreeSet<String> = queries::complaints(all.values(), series).into_iter().collect();
     let expected = [
         "a variable: nothing exports \"label_values(holdfast_build, job)\"",
-        "a variable: nothing exports \"label_values(holdfast_circuit_state{job=\\\"$job\\\"}, subscriber)\"",
+        "a variable: nothing exports \"label_values(holdfast_circuit_state{namespace=\\\"$namespace\\\", job=\\\"$job\\\"}, subscriber)\"",
         "holdfast_match_duration_seconds is on no panel",
         "holdfast_subscription_in_flight is on no panel",
     ];

@@ -12,11 +12,14 @@ use super::queries_of;
 use super::series::{Labels, Series};
 
 /// Gauges of a pod's own.
-const PER_POD: [&str; 3] = [
+const PER_POD: [&str; 4] = [
     "holdfast_in_flight",
     "holdfast_build_info",
     "holdfast_subscription_in_flight",
+    "holdfast_redfish_streams",
 ];
+/// Gauges of which the pod counts that has it worst.
+const LEAST: [&str; 1] = ["holdfast_certificate_not_after_seconds"];
 
 /// Everything that is wrong with the queries of the dashboards, and what all of them leave out.
 pub(super) fn complaints<'a>(dashboards: impl IntoIterator<Item = &'a Value>, series: &Series) -> Vec<String> {
@@ -53,6 +56,8 @@ pub(super) struct Check<'a> {
 struct Around {
     aggregation: String,
     function: String,
+    /// Whether what is below is only looked at for being there.
+    absent: bool,
 }
 
 impl<'a> Check<'a> {
@@ -85,6 +90,7 @@ impl<'a> Check<'a> {
         let plain = query
             .replace("$__rate_interval", "5m")
             .replace("$__range", "6h")
+            .replace("$namespace", "prod")
             .replace("$job", "holdfast")
             .replace("$subscription", self.series.subscription());
         if plain.contains('$') {
@@ -105,7 +111,9 @@ impl<'a> Check<'a> {
             .strip_prefix("label_values(")
             .and_then(|rest| rest.strip_suffix(')'));
         let (selector, label) = inside.and_then(|inside| inside.rsplit_once(", ")).unwrap_or_default();
-        let metric = selector.strip_suffix("{job=\"$job\"}").unwrap_or(selector);
+        let limits = ["{namespace=\"$namespace\", job=\"$job\"}", "{namespace=\"$namespace\"}"];
+        let metric = limits.iter().find_map(|limit| selector.strip_suffix(limit));
+        let metric = metric.unwrap_or(selector);
         let exported = self.series.samples.get(metric);
         if !exported.is_some_and(|all| all.iter().any(|labels| labels.contains_key(label))) {
             self.found.push(format!("a variable: nothing exports {query:?}"));
@@ -119,6 +127,7 @@ impl<'a> Check<'a> {
             Expr::Call(call) => {
                 let inner = Around {
                     function: call.func.name.to_owned(),
+                    absent: around.absent || call.func.name == "absent",
                     ..around.clone()
                 };
                 let below = call.args.args.iter().map(|argument| self.walk(place, argument, &inner));
@@ -144,8 +153,10 @@ impl<'a> Check<'a> {
             Some(LabelModifier::Include(by)) => by.labels.iter().map(ToString::to_string).collect(),
             _ => BTreeSet::new(),
         };
-        if self.of_rules && !kept.contains("job") {
-            self.found.push(format!("{place}: adds all jobs up"));
+        for apart in ["namespace", "job"] {
+            if self.of_rules && !kept.contains(apart) {
+                self.found.push(format!("{place}: adds all {apart}s up"));
+            }
         }
         for name in kept.difference(&labels) {
             self.found.push(format!("{place}: no series has the label {name}"));
@@ -156,7 +167,7 @@ impl<'a> Check<'a> {
     fn selector(&mut self, place: &str, selector: &VectorSelector, around: &Around) -> BTreeSet<String> {
         let name = selector.name.as_deref().unwrap_or("");
         if self.recorded.contains(name) {
-            return ["job", "instance"].map(str::to_owned).into();
+            return ["namespace", "job", "instance"].map(str::to_owned).into();
         }
         let (Some(all), Some((metric, kind))) = (self.series.samples.get(name), self.series.metric(name)) else {
             self.found.push(format!("{place}: nothing exports {name:?}"));
@@ -175,17 +186,23 @@ impl<'a> Check<'a> {
             self.found
                 .push(format!("{place}: no series of {name} fits {}", selector.matchers));
         }
-        if !self.of_rules && !matchers.iter().any(|matcher| matcher.name == "job") {
-            self.found.push(format!("{place}: {name} is not limited to the job"));
+        for apart in ["namespace", "job"] {
+            if !self.of_rules && !matchers.iter().any(|matcher| matcher.name == apart) {
+                self.found
+                    .push(format!("{place}: {name} is not limited to the {apart}"));
+            }
         }
-        let added_up = around.function == "absent"
+        let added_up = around.absent
             || match (kind, PER_POD.contains(&metric)) {
+                ("gauge", _) if LEAST.contains(&metric) => around.aggregation == "min",
                 ("gauge", false) => around.aggregation == "max",
                 ("gauge", true) => ["sum", "count"].contains(&around.aggregation.as_str()),
                 _ => around.aggregation == "sum" && ["rate", "increase"].contains(&around.function.as_str()),
             };
         if !added_up {
-            let Around { aggregation, function } = around;
+            let Around {
+                aggregation, function, ..
+            } = around;
             self.found.push(format!(
                 "{place}: {metric} is summed up wrongly: {aggregation:?} of {function:?}"
             ));

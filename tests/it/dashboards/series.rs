@@ -4,8 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) type Labels = BTreeMap<String, String>;
 
-/// Labels that Prometheus adds when it scrapes.
-const TARGET: [(&str, &str); 2] = [("job", "holdfast"), ("instance", "10.0.0.1:9090")];
+/// Labels that Prometheus adds when it scrapes in Kubernetes.
+const TARGET: [(&str, &str); 3] = [
+    ("namespace", "prod"),
+    ("job", "holdfast"),
+    ("instance", "10.0.0.1:9090"),
+];
 
 /// The union of several scrapes.
 #[derive(Default)]

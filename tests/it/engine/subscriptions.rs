@@ -70,8 +70,8 @@ async fn suspended_it_keeps_everything_and_resumed_it_gets_it_in_order() {
     assert_eq!(deployment.expect_all_at(&id, &sink), 0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn suspended_in_the_middle_of_a_drain_it_stops_there() {
+/// Two pods, and a subscriber that has taken ten of 300 parked deliveries and holds the next.
+async fn drain_under_way() -> (Deployment, Subscriber, SubscriptionId) {
     let deployment = Deployment::start(2, &[]).await;
     let subscriber = Subscriber::start(|_| Reply::Hold).await;
     let id = deployment
@@ -86,6 +86,12 @@ async fn suspended_in_the_middle_of_a_drain_it_stops_there() {
         subscriber.accepted().len() == 10
     })
     .await;
+    (deployment, subscriber, id)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn suspended_in_the_middle_of_a_drain_it_stops_there() {
+    let (deployment, subscriber, id) = drain_under_way().await;
     deployment.suspend(&id).await;
     subscriber.open();
     wait_until("the drain has ended and everything is reported", SOON, async || {
@@ -103,20 +109,7 @@ async fn suspended_in_the_middle_of_a_drain_it_stops_there() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn removed_in_the_middle_of_a_drain_it_leaves_nothing() {
-    let deployment = Deployment::start(2, &[]).await;
-    let subscriber = Subscriber::start(|_| Reply::Hold).await;
-    let id = deployment
-        .subscribe(&subscriber.url(), |subscription| subscription.max_in_flight = Some(2))
-        .await;
-    deployment.suspend(&id).await;
-    deployment.publish(300).await;
-    deployment.parked(300).await;
-    deployment.resume(&id).await;
-    subscriber.release(10);
-    wait_until("the drain is under way", SOON, async || {
-        subscriber.accepted().len() == 10
-    })
-    .await;
+    let (deployment, subscriber, id) = drain_under_way().await;
     assert!(deployment.store.remove_subscription(&id).await.unwrap());
     subscriber.open();
     deployment.settled().await;

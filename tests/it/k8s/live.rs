@@ -48,7 +48,7 @@ fn serve(manifests: &Manifests, port: u16, data: &Path) -> Server {
         .env("DATA", data)
         .env("RULES", file("holdfast.acl"))
         .env("REDISCLI_AUTH", ADMIN_PASSWORD)
-        .env("HOLDFAST_PASSWORD", PASSWORD)
+        .env("USER_PASSWORD", PASSWORD)
         .stdout(Stdio::null())
         .spawn();
     Server(process.unwrap())

@@ -9,7 +9,16 @@ use super::manifests::{HOLDFAST, Manifests, REDIS, WORKER};
 use super::pods;
 use super::tools::{kustomized, validate, validator};
 
-const OVERLAYS: [&str; 6] = ["cluster", "dev", "hpa", "keda", "monitoring", "sentinel"];
+const OVERLAYS: [&str; 8] = [
+    "certificate",
+    "cluster",
+    "dev",
+    "hpa",
+    "keda",
+    "load-balancer",
+    "monitoring",
+    "sentinel",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -68,7 +68,7 @@ fn passwords(manifests: &Manifests, found: &mut Vec<String>) {
     };
     let holdfast = HOLDFAST.map(|pod| (pod, "HOLDFAST_REDIS__PASSWORD", "password"));
     let redis = [
-        (REDIS, "HOLDFAST_PASSWORD", "password"),
+        (REDIS, "USER_PASSWORD", "password"),
         (REDIS, "REDISCLI_AUTH", "admin-password"),
     ];
     for (pod, variable, key) in holdfast.into_iter().chain(redis) {

@@ -49,7 +49,7 @@ impl Servers {
             .env("START", base("start-redis.sh"))
             .env("RULES", base("holdfast.acl"))
             .env("REDISCLI_AUTH", self.admin)
-            .env("HOLDFAST_PASSWORD", PASSWORD)
+            .env("USER_PASSWORD", PASSWORD)
             .current_dir(&data)
             .stdout(Stdio::null())
             .spawn();

@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::manifests::{Manifests, WORKER, directory, name_of};
+use super::manifests::{Manifests, REDIS, WORKER, directory, name_of};
+use super::pods;
 
 const VALIDATOR: &str = "kubernetes-validate==1.37.0";
 const KUBERNETES: &str = "1.32";
@@ -131,4 +132,36 @@ fn the_schemas_of_kubernetes_accept_it_and_nothing_else() {
         let complaint = validate(&python, &text.replacen(right, wrong, 1));
         assert!(complaint.is_err(), "{wrong} was accepted");
     }
+}
+
+/// The pod that a backup is put back with: as restricted as the others, with the same Redis on the first one's volume.
+#[test]
+fn the_pod_for_a_restore_fits_the_base() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/restore.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let pod: Value = serde_saphyr::from_str(&text).unwrap();
+    let mut base = Manifests::base();
+    let image = &base.kustomization["images"][1];
+    let [name, tag] = ["newName", "newTag"].map(|part| image[part].as_str().unwrap());
+    assert_eq!(pod["spec"]["containers"][0]["image"], format!("{name}:{tag}"));
+    let set = base.at(REDIS, "/spec");
+    let claim = format!(
+        "{}-holdfast-redis-0",
+        set["volumeClaimTemplates"][0]["metadata"]["name"].as_str().unwrap()
+    );
+    assert_eq!(
+        pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"],
+        claim.as_str()
+    );
+    let selected = set["selector"]["matchLabels"].as_object().unwrap();
+    let labels = &pod["metadata"]["labels"];
+    assert!(
+        selected.iter().any(|(label, value)| labels[label] != *value),
+        "it would be one of Redis' pods"
+    );
+    base.objects = [("Pod/restore".to_owned(), json!({"spec": {"template": pod}}))].into();
+    assert_eq!(pods::every(&base), Vec::<String>::new());
+
+    let Some(python) = validator() else { return };
+    validate(&python, &text).unwrap_or_else(|complaint| panic!("{complaint}"));
 }

@@ -182,7 +182,11 @@ fn mistakes() -> Vec<(Mistake, &'static str)> {
             container(WORKER, "/env/0/value", json!("all")),
             "its role is not worker",
         ),
-        (container(API, "/env/3", json!(null)), "password is in a log"),
+        (container(API, "/env/4", json!(null)), "password is in a log"),
+        (
+            container(API, "/env/5/value", json!("holdfast:9090")),
+            "its peers are not asked at holdfast-metrics:9090",
+        ),
         (
             container(
                 WORKER,

@@ -106,6 +106,23 @@ async fn bodies_that_are_none_are_refused() {
     ] {
         assert_eq!(send(kind, bytes.clone()).await, status, "{kind} {} bytes", bytes.len());
     }
+    // As curl sends it where nobody tells it otherwise.
+    let form = pod
+        .request(Method::POST, SESSIONS)
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let answer = body(form.body("{}").send().await.unwrap()).await;
+    let told = &answer["error"]["@Message.ExtendedInfo"][0];
+    assert_eq!(told["MessageId"], "Base.1.22.HeaderInvalid");
+    assert_eq!(
+        told["MessageArgs"][0],
+        "Content-Type: application/x-www-form-urlencoded"
+    );
+    assert_eq!(
+        told["Message"],
+        "Header 'Content-Type: application/x-www-form-urlencoded' is invalid."
+    );
+    let resolution = told["Resolution"].as_str().unwrap();
+    assert!(resolution.contains("'Content-Type: application/json'"), "{resolution}");
     // Who has logged in may send more; 1 MiB is enough for everybody.
     for (more, status) in [(16 << 10, 201), (1 << 20, 413)] {
         let new = json!({"UserName": format!("b{more}"), "Password": "long enough", "RoleId": "ReadOnly"});

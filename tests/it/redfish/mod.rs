@@ -25,8 +25,8 @@ use crate::support::TestRedis;
 
 const ACCOUNTS: &str = "/redfish/v1/AccountService/Accounts";
 const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
-const ADMIN: &str = "admin";
-const PASSWORD: &str = "first administrator";
+pub(crate) const ADMIN: &str = "admin";
+pub(crate) const PASSWORD: &str = "first administrator";
 
 fn settings() -> config::Redfish {
     config::Redfish {

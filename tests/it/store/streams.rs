@@ -18,6 +18,9 @@ const START: Position = Position {
     within: None,
 };
 
+/// Subscriptions that there may be.
+const MOST: usize = 100;
+
 /// Publishes, reads and settles so many events in one call.
 async fn settle(bench: &Bench, count: usize) {
     for number in 0..count {
@@ -109,8 +112,8 @@ async fn streams_of_a_pod_that_is_silent_are_swept() {
     let store = &bench.store;
     let linger = Duration::from_secs(900);
     store.beat_streams("lives").await.unwrap();
-    let (_, since) = store.open_stream(stream("a", "lives")).await.unwrap();
-    let (_, again) = store.open_stream(stream("b", "gone")).await.unwrap();
+    let (_, since) = store.open_stream(stream("a", "lives"), MOST).await.unwrap();
+    let (_, again) = store.open_stream(stream("b", "gone"), MOST).await.unwrap();
     assert_eq!(since, again, "without a break");
     let known = store.registry().await.unwrap().subscriptions;
     let swept = store.sweep_streams(&known, Duration::from_secs(60), linger);
@@ -125,7 +128,7 @@ async fn streams_of_a_pod_that_is_silent_are_swept() {
         "its client may resume"
     );
     store.close_stream(&id("a"), Duration::ZERO).await.unwrap();
-    let (_, resumed) = store.open_stream(stream("c", "lives")).await.unwrap();
+    let (_, resumed) = store.open_stream(stream("c", "lives"), MOST).await.unwrap();
     assert_eq!(resumed, since, "within the time for which events are remembered");
 }
 
@@ -145,7 +148,7 @@ async fn streams_that_come_and_go_change_no_settings() {
     let come_and_go = async |name: &str| {
         let mut stream = Subscription::new(id(name), "redfish-sse://h:1".parse().unwrap(), String::new());
         stream.stream = Some("pod".to_owned());
-        store.open_stream(stream).await.unwrap();
+        store.open_stream(stream, MOST).await.unwrap();
         store.close_stream(&id(name), Duration::from_secs(900)).await.unwrap();
         store.registry_version().await.unwrap()
     };

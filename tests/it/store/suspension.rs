@@ -4,6 +4,8 @@ use holdfast::store::circuits::Wake;
 use holdfast::store::drain::{Failure, Fetched, Finished};
 use holdfast::store::settle::Verdict;
 
+use crate::support::wait_until;
+
 use super::{Bench, LONG, NOW, due, failure, id, names};
 
 #[tokio::test]
@@ -27,6 +29,30 @@ async fn only_newer_versions_take_effect() {
         "a late message of a change that is over"
     );
     bench.sound(&["a"]).await;
+}
+
+#[tokio::test]
+async fn since_when_it_is_suspended_is_kept_until_it_is_resumed() {
+    let bench = Bench::start().await;
+    let since = async || {
+        let (_, rows) = bench.partition.census(&["a"]).await.unwrap();
+        (
+            rows[0].suspended,
+            rows[0].suspended_since_ms.map(|at| i64::try_from(at).unwrap()),
+        )
+    };
+    let before = bench.now().await;
+    bench.partition.set_suspended(&id("a"), 1, true).await.unwrap();
+    let (suspended, first) = since().await;
+    assert!(suspended && first.is_some_and(|at| at >= before), "{first:?} {before}");
+    wait_until("Redis' clock went on", LONG, async || Some(bench.now().await) > first).await;
+    bench.partition.set_suspended(&id("a"), 2, true).await.unwrap();
+    assert_eq!(since().await, (true, first));
+    bench.partition.set_suspended(&id("a"), 3, false).await.unwrap();
+    assert_eq!(since().await, (false, None));
+    // As a version wrote it that did not note the time.
+    bench.redis.cli(&["HSET", "holdfast:{0}:circuit:a", "suspended", "1"]);
+    assert_eq!(since().await, (true, None));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Where a test stopped, and what an operator does about it.
 
-use super::tls::Shown;
+use crate::cli::tls::Shown;
 use crate::domain::guard::Blocked;
 use crate::domain::subscription::Subscription;
 use crate::domain::verdict::Failure;

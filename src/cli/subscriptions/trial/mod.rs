@@ -6,7 +6,6 @@
 mod advice;
 mod event;
 mod path;
-mod tls;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -17,8 +16,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use self::advice::{Stopped, no_connection, no_name, not_allowed, trust, unanswered};
-use self::tls::Shown;
 use crate::cli::text::{plain, short, span};
+use crate::cli::tls::{self, Shown};
 use crate::config::Config;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::Subscription;

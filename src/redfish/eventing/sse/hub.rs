@@ -1,8 +1,7 @@
-//! The streams of this pod: it wakes them when there is something to read, and ends those that are to end.
-//!
-//! Its one loop runs only while a stream is open. It looks for new entries several times a second, and at the
-//! subscriptions' version as often as a worker does: a stream that was deleted, on whichever pod, ends here. As often
-//! it says that this pod lives.
+//! The streams of this pod: who has a place among them, and who is told when there is something to read or the end is
+//! near. [`look`] is what finds that out.
+
+mod look;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,19 +10,18 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
-use crate::domain::ids::{StreamId, SubscriptionId};
+use crate::domain::account::{Account, Privilege};
+use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::Subscription;
-use crate::store::registry::{Registry, new_id};
+use crate::store::registry::new_id;
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Held;
+use crate::telemetry::service::open_stream;
 
 /// Streams that one pod serves at once.
 const MOST: usize = 64;
-/// How often it looks for new entries.
-const LOOK: Duration = Duration::from_millis(200);
-/// Before every entry.
-const NONE: StreamId = StreamId { millis: 0, sequence: 0 };
 /// Streams of one account that one pod serves at once: nobody takes the places of all others.
 const MOST_OF_ONE: usize = 8;
 
@@ -58,6 +56,16 @@ pub(super) struct Owner {
     pub(super) generation: String,
 }
 
+impl Owner {
+    /// Whether the account, as it is now, is the one that opened the stream and may read it.
+    fn may_read_as(&self, account: &Account) -> bool {
+        account.enabled
+            && !account.password_change_required
+            && account.role.may(Privilege::Login)
+            && account.generation == self.generation
+    }
+}
+
 /// What the pod knows of one stream.
 #[derive(Debug)]
 struct Open {
@@ -74,17 +82,11 @@ pub(super) struct Seat {
     hub: Arc<Hub>,
     id: SubscriptionId,
     _room: OwnedSemaphorePermit,
+    _counted: Held,
     /// Changes when there may be something to read.
     pub(super) news: watch::Receiver<u64>,
     /// The stream is to end.
     pub(super) ended: CancellationToken,
-}
-
-/// What one look after another knows.
-struct Look {
-    newest: Vec<StreamId>,
-    version: Option<u64>,
-    refreshed: Instant,
 }
 
 impl Hub {
@@ -136,6 +138,7 @@ impl Hub {
             hub: Arc::clone(self),
             id: id.clone(),
             _room: room,
+            _counted: open_stream(),
             news: self.news.subscribe(),
             ended,
         })
@@ -166,106 +169,6 @@ impl Hub {
             info!(streams = swept, "removed: the pod that served them is gone");
         }
         Ok(())
-    }
-
-    /// Looks until no stream is left.
-    async fn look(self: Arc<Self>, store: Arc<Store>) {
-        let mut look = Look {
-            newest: vec![NONE; store.partitions().len()],
-            version: None,
-            refreshed: Instant::now(),
-        };
-        let mut failing = false;
-        loop {
-            tokio::time::sleep(LOOK).await;
-            {
-                let mut streams = self.lock();
-                if streams.open.is_empty() {
-                    streams.looking = false;
-                    return;
-                }
-            }
-            match self.step(&store, &mut look).await {
-                Ok(refreshed) => failing &= !refreshed,
-                Err(error) => {
-                    if !failing && !error.is_disconnected() {
-                        warn!(%error, "event streams can't be served; they go on when Redis does");
-                    }
-                    failing = true;
-                }
-            }
-        }
-    }
-
-    /// Looks once; true when everything was looked at, not only the entries.
-    async fn step(&self, store: &Store, look: &mut Look) -> Result<bool, StoreError> {
-        let refresh = look.refreshed.elapsed() >= self.refresh;
-        if refresh {
-            look.refreshed = Instant::now();
-            // Before anything else can fail: a pod that is not heard of loses its streams.
-            store.beat_streams(&self.name).await?;
-        }
-        for (partition, known) in store.partitions().iter().zip(&mut look.newest) {
-            if let Some(newest) = partition.newest_behind(*known).await? {
-                *known = newest;
-                self.wake();
-            }
-        }
-        if !refresh {
-            return Ok(false);
-        }
-        self.end_disowned(store).await?;
-        let version = store.registry_version().await?;
-        if look.version == Some(version) {
-            return Ok(true);
-        }
-        let registry = store.registry().await?;
-        // One that was entered after the registry was read is newer than its version, and looked at next time.
-        for (id, open) in &self.lock().open {
-            let was_entered = open.entered.is_some_and(|version| version <= registry.version);
-            let deleted = was_entered && registry.get(id).is_none();
-            if !registry.settings.enabled || deleted {
-                open.ended.cancel();
-            }
-        }
-        for id in self.unserved(&registry) {
-            warn!(subscription = %id, "removed: an event stream that this pod does not serve");
-            store.close_stream(&id, self.linger).await?;
-        }
-        look.version = Some(version);
-        self.sweep(store, &registry.subscriptions).await?;
-        Ok(true)
-    }
-
-    /// Ends the streams whose account is gone or disabled, or has another password since. The end of a session ends
-    /// none.
-    async fn end_disowned(&self, store: &Store) -> Result<(), StoreError> {
-        // Taken before the accounts are read: one that is opened meanwhile is looked at next time.
-        let seated: Vec<(Owner, CancellationToken)> = {
-            let streams = self.lock();
-            let open = streams.open.values();
-            open.map(|open| (open.owner.clone(), open.ended.clone())).collect()
-        };
-        let accounts = store.accounts().await?;
-        for (owner, ended) in seated {
-            let account = accounts.get(&owner.account);
-            if !account.is_some_and(|account| account.enabled && account.generation == owner.generation) {
-                ended.cancel();
-            }
-        }
-        Ok(())
-    }
-
-    /// The streams that are entered under this pod's name and have no seat here.
-    fn unserved(&self, registry: &Registry) -> Vec<SubscriptionId> {
-        let streams = self.lock();
-        let own = registry
-            .subscriptions
-            .iter()
-            .filter(|of| of.stream.as_deref() == Some(self.name.as_str()));
-        own.filter(|of| !streams.open.contains_key(&of.id))
-            .map(|of| of.id.clone())
-            .collect()
     }
 
     fn wake(&self) {

@@ -27,6 +27,7 @@ use self::hub::{Owner, Seat};
 use self::place::Place;
 use self::reader::Reader;
 use super::SERVICE;
+use super::subscriptions::full;
 use crate::domain::filter::Filter;
 use crate::domain::subscription::Subscription;
 use crate::redfish::frame::{Answer, Call, Failure, Needs, Outcome, Route, message as messages};
@@ -65,19 +66,22 @@ async fn open(call: Call) -> Outcome {
         account: account.name,
         generation: account.generation,
     };
-    let Some(seat) = hub.seat(&stream.id, owner, store) else {
-        let full = messages::subscription_limit();
-        return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, full));
-    };
-    let entering = enter(
-        Arc::clone(store),
-        Arc::clone(hub),
+    let seat = hub.seat(&stream.id, owner, store).ok_or_else(full)?;
+    let opening = Opening {
+        store: Arc::clone(store),
+        hub: Arc::clone(hub),
+        most: call.service.settings.max_subscriptions,
         seat,
-        stream,
-        last_event_id(&call.headers),
-    );
+        asked: last_event_id(&call.headers),
+    };
     // Of its own: this handler is dropped where its client goes away, and what is entered by then must be taken out.
-    let receiver = tokio::spawn(entering).await.map_err(|_| Failure::internal())??;
+    let entered = tokio::spawn(opening.enter(stream))
+        .await
+        .map_err(|_| Failure::internal())?;
+    let receiver = entered.map_err(|error| match error {
+        StoreError::Full => full(),
+        error => error.into(),
+    })?;
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream;charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
@@ -87,52 +91,57 @@ async fn open(call: Call) -> Outcome {
     ))
 }
 
-/// Enters a stream among the subscriptions and starts it; answers what it sends. Where that fails it is taken out
-/// again: an error does not tell whether Redis entered it.
-async fn enter(
+/// A stream that is about to begin.
+struct Opening {
     store: Arc<Store>,
     hub: Arc<Hub>,
+    /// Subscriptions that there may be.
+    most: usize,
     seat: Seat,
-    stream: Subscription,
+    /// The last id that its client has seen.
     asked: Option<String>,
-) -> Result<mpsc::Receiver<Bytes>, StoreError> {
-    let id = stream.id.clone();
-    match begin(&store, &hub.name, &seat, stream, asked.as_deref()).await {
-        Ok((stream, place, gap)) => {
-            let (sender, receiver) = mpsc::channel(WAITING);
-            let reader = Reader::new(store, seat, stream, place, sender);
-            tokio::spawn(reader.run(gap, hub.linger));
-            Ok(receiver)
-        }
-        Err(error) => {
-            tokio::spawn(async move {
-                reader::take_out(&store, &id, hub.linger).await;
-                drop(seat);
-            });
-            Err(error)
-        }
-    }
 }
 
-/// Enters the stream; answers it, where it reads from, and whether events before that may be missing.
-async fn begin(
-    store: &Store,
-    holder: &str,
-    seat: &Seat,
-    stream: Subscription,
-    asked: Option<&str>,
-) -> Result<(Subscription, Place, bool), StoreError> {
-    store.beat_streams(holder).await?;
-    let (stream, since_ms) = store.open_stream(stream).await?;
-    seat.entered(stream.version);
-    // From here on nothing is missed: whoever sends an event after the answer finds the stream entered.
-    let resumed = asked.and_then(|text| Place::read(text, store.partitions().len()));
-    let gap = asked.is_some() && resumed.as_ref().is_none_or(|place| place.is_before(since_ms));
-    let place = match resumed {
-        Some(place) => place,
-        None => Place::now(store).await?,
-    };
-    Ok((stream, place, gap))
+impl Opening {
+    /// Enters the stream among the subscriptions and starts it; answers what it sends. Where that fails it is taken out
+    /// again: an error does not tell whether Redis entered it.
+    async fn enter(self, stream: Subscription) -> Result<mpsc::Receiver<Bytes>, StoreError> {
+        let id = stream.id.clone();
+        let begun = self.begin(stream).await;
+        let Self { store, hub, seat, .. } = self;
+        match begun {
+            Ok((stream, place, gap)) => {
+                let (sender, receiver) = mpsc::channel(WAITING);
+                let reader = Reader::new(store, seat, stream, place, sender);
+                tokio::spawn(reader.run(gap, hub.linger));
+                Ok(receiver)
+            }
+            Err(StoreError::Full) => Err(StoreError::Full),
+            Err(error) => {
+                tokio::spawn(async move {
+                    reader::take_out(&store, &id, hub.linger).await;
+                    drop(seat);
+                });
+                Err(error)
+            }
+        }
+    }
+
+    /// Enters it; answers it, where it reads from, and whether events before that may be missing.
+    async fn begin(&self, stream: Subscription) -> Result<(Subscription, Place, bool), StoreError> {
+        let (store, asked) = (&self.store, self.asked.as_deref());
+        store.beat_streams(&self.hub.name).await?;
+        let (stream, since_ms) = store.open_stream(stream, self.most).await?;
+        self.seat.entered(stream.version);
+        // From here on nothing is missed: whoever sends an event after the answer finds the stream entered.
+        let resumed = asked.and_then(|text| Place::read(text, store.partitions().len()));
+        let gap = asked.is_some() && resumed.as_ref().is_none_or(|place| place.is_before(since_ms));
+        let place = match resumed {
+            Some(place) => place,
+            None => Place::now(store).await?,
+        };
+        Ok((stream, place, gap))
+    }
 }
 
 /// What the client asks for in `$filter`; everything without one.

@@ -151,8 +151,8 @@ const DISK_FULL: &str = "holdfast: {some} of 8 events published: standard input,
 )]
 #[case::ca_file_missing(
     ca_file_missing,
-    "holdfast: HOLDFAST_REDIS__CA_FILE=/absent/ca.pem cannot be used: I/O error: No such file or \
-    directory (os error 2); name a readable PEM file with certificates"
+    "holdfast: HOLDFAST_REDIS__CA_FILE=/absent/ca.pem cannot be used: No such file or directory \
+    (os error 2); name a readable PEM file with certificates"
 )]
 #[case::wrong_authority(
     wrong_authority,

@@ -1,6 +1,7 @@
 //! The EventService over real HTTPS, with real pods, workers and subscribers behind it.
 
 mod actions;
+mod metrics;
 mod settings;
 mod streams;
 mod subscriptions;
@@ -72,9 +73,12 @@ impl Site {
 
     /// Where a pod's service listens, by its log.
     fn addr(&self, pod: usize) -> Option<String> {
-        let log = self.deployment.pods[pod].stderr();
-        let (_, rest) = log.split_once(r#""redfish":""#)?;
-        Some(rest.split('"').next()?.to_owned())
+        self.listener(pod, "redfish")
+    }
+
+    /// Where one of a pod's listeners is, by its log.
+    fn listener(&self, pod: usize, name: &str) -> Option<String> {
+        self.deployment.pods[pod].listener(name)
     }
 
     fn request(&self, pod: usize, method: Method, path: &str) -> RequestBuilder {

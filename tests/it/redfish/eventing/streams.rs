@@ -286,7 +286,7 @@ async fn streams_that_their_pod_does_not_serve_are_taken_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_with_the_account_that_opened_it() {
-    let site = Site::start(1, &[]).await;
+    let site = Site::start(2, &[]).await;
     let name = "watcher";
     let uri = super::super::account(name);
     let (mut password, second) = ("first of watcher", "second of watcher");
@@ -295,28 +295,39 @@ async fn a_stream_ends_with_the_account_that_opened_it() {
     assert_eq!(made.status, 201, "{}", made.body);
     let mut other = Stream::open(site.request(0, Method::GET, STREAM)).await;
     other.begun().await;
-    for change in [
-        json!({ "Enabled": false }),
-        json!({ "Enabled": true, "Password": second }),
-        Value::Null,
+    // Each is made on the other pod.
+    for (change, ends) in [
+        (json!({ "RoleId": "Operator" }), false),
+        (json!({ "Enabled": false }), true),
+        (json!({ "PasswordChangeRequired": true }), true),
+        (json!({ "Enabled": true, "Password": second }), true),
+        (Value::Null, true),
     ] {
         let request = site.client.get(format!("https://{}{STREAM}", site.addr(0).unwrap()));
         let mut stream = Stream::open(request.basic_auth(name, Some(password))).await;
         stream.begun().await;
         let changed = match &change {
-            Value::Null => site.delete(0, &uri).await,
-            change => site.patch(0, &uri, change.clone()).await,
+            Value::Null => site.delete(1, &uri).await,
+            change => site.patch(1, &uri, change.clone()).await,
         };
         assert!(changed.status < 300, "{change}: {}", changed.body);
-        stream.ends().await;
-        if change["Enabled"] == false {
-            assert_eq!(site.patch(0, &uri, json!({ "Enabled": true })).await.status, 200);
+        if ends {
+            stream.ends().await;
         } else {
-            password = second;
+            write(&site, 0..1).await;
+            stream.has(1).await;
+        }
+        match change["Password"].as_str() {
+            Some(_) => password = second,
+            None if change.is_null() => {}
+            None => {
+                let well = json!({ "Enabled": true, "PasswordChangeRequired": false });
+                assert_eq!(site.patch(1, &uri, well).await.status, 200);
+            }
         }
     }
-    write(&site, 0..1).await;
-    other.has(1).await;
+    write(&site, 1..2).await;
+    other.has(2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

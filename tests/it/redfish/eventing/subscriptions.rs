@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::super::{ACCOUNTS, given};
-use super::{SUBSCRIPTIONS, Site, bodies, got, healthy, received};
+use super::{SERVICE, SUBSCRIPTIONS, Site, bodies, got, healthy, received};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_is_made_read_changed_and_removed() {
@@ -220,4 +220,57 @@ async fn certificates_come_and_go_and_keys_are_never_shown() {
         assert_eq!(site.delete(0, &member).await.status, 204);
         assert_eq!(site.get(0, &member).await.status, 404);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn there_are_never_more_subscriptions_than_may_be() {
+    let most = 12;
+    let site = Site::start(2, &[("HOLDFAST_REDFISH__MAX_SUBSCRIPTIONS", &most.to_string())]).await;
+    // Settings of the service are kept beside the subscriptions, and are none.
+    let settings = site.patch(0, SERVICE, json!({ "DeliveryRetryAttempts": 7 })).await;
+    assert_eq!(settings.status, 200);
+    site.holdfast(&["subscriptions", "add", "http://10.1.1.1/events"]);
+    let wish = json!({ "Destination": "http://10.1.1.2/events", "Protocol": "Redfish" }).to_string();
+    let mut posts = tokio::task::JoinSet::new();
+    for n in 0..60 {
+        let request = site.request(n % 2, Method::POST, SUBSCRIPTIONS).body(wish.clone());
+        posts.spawn(async move { request.send().await.unwrap().status().as_u16() });
+    }
+    let mut statuses = posts.join_all().await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [vec![201; most - 1], vec![503; 60 - (most - 1)]].concat());
+    assert_eq!(site.members(0).await.len(), most);
+    let stream = "/redfish/v1/EventService/SSE";
+    let refused = site.get(1, stream).await;
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.refusals()[0].0, "EventSubscriptionLimitExceeded");
+
+    let members = site.members(0).await;
+    assert_eq!(
+        site.patch(0, &members[0], json!({ "Context": "changed" })).await.status,
+        200
+    );
+    assert_eq!(site.delete(0, &members[0]).await.status, 204);
+    assert_eq!(site.request(1, Method::GET, stream).send().await.unwrap().status(), 200);
+    site.holdfast(&["subscriptions", "add", "http://10.1.1.3/events"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_a_change_and_a_removal_with_one_etag_one_is_done() {
+    let site = Site::start(2, &[]).await;
+    let mut outcomes = std::collections::BTreeSet::new();
+    for round in 0..20 {
+        let wish = json!({ "Destination": "http://10.1.1.1/events", "Protocol": "Redfish" });
+        let made = site.post(0, SUBSCRIPTIONS, wish).await;
+        let (uri, etag) = (made.header("location"), made.header("etag"));
+        let change = site.request(round % 2, Method::PATCH, &uri).header("If-Match", &etag);
+        let change = got(change.body(json!({ "Context": "changed" }).to_string()));
+        let removal = got(site
+            .request((round + 1) % 2, Method::DELETE, &uri)
+            .header("If-Match", &etag));
+        let (changed, removed) = tokio::join!(change, removal);
+        outcomes.insert((changed.status, removed.status));
+    }
+    let allowed = [(200, 412), (404, 204)];
+    assert!(outcomes.iter().all(|outcome| allowed.contains(outcome)), "{outcomes:?}");
 }

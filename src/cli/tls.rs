@@ -38,6 +38,8 @@ pub(super) struct Shown {
     /// RFC 3339.
     pub(super) valid_from: String,
     pub(super) valid_until: String,
+    /// The same in seconds since the epoch.
+    pub(super) ends: u64,
     /// By this machine's clock.
     pub(super) is_expired: bool,
     pub(super) is_early: bool,
@@ -86,6 +88,7 @@ fn shown(der: &[u8]) -> Option<Shown> {
         issuer: words(certificate.issuer.to_string()),
         valid_from: time(from),
         valid_until: time(until),
+        ends: until / 1_000,
         is_expired: until < now,
         is_early: now < from,
     })
