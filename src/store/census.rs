@@ -147,10 +147,11 @@ impl Partition {
     /// When Redis can't be reached.
     pub async fn snapshot(&self, dead_after: Duration) -> Result<Snapshot, StoreError> {
         let args = vec![millis(dead_after).into()];
+        let before = self.past.known();
         let answer: Vec<Value> = self.call("snapshot", &SCRIPTS.snapshot, args).await?;
         let mut answer = answer.into_iter();
         let mut next = || answer.next().unwrap_or(Value::Null);
-        Ok(Snapshot {
+        let snapshot = Snapshot {
             now_ms: convert(next())?,
             events: convert(next())?,
             pending: convert(next())?,
@@ -163,7 +164,10 @@ impl Partition {
             draining: convert(next())?,
             ledger: Ledger::read(&totals(next())?),
             removed: convert(next())?,
-        })
+        };
+        let last = convert::<String>(next())?.parse().ok();
+        self.past.compare(self.index, before, last, snapshot.ledger.settled);
+        Ok(snapshot)
     }
 
     /// The state of each of these subscriptions, in their order, with Redis' clock in ms; their events are not

@@ -1,6 +1,6 @@
 //! The event stream: writing events, reading new ones, and finding those a worker lost sight of.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -68,12 +68,16 @@ impl Partition {
     /// up.
     pub async fn publish(&self, frame: &Frame) -> Result<StreamId, StoreError> {
         let key = &self.keys.events;
-        if let Some(confirm) = self.connection.confirm() {
-            return self.confirmed.publish(&self.connection, confirm, key, frame).await;
-        }
-        let client = self.connection.client();
-        let id: String = measured("XADD", client.xadd(key, false, None, "*", fields(frame))).await?;
-        stream_id(&id)
+        let id = match self.connection.confirm() {
+            Some(confirm) => self.confirmed.publish(&self.connection, confirm, key, frame).await?,
+            None => {
+                let client = self.connection.client();
+                let id: String = measured("XADD", client.xadd(key, false, None, "*", fields(frame))).await?;
+                stream_id(&id)?
+            }
+        };
+        self.past.entry(id);
+        Ok(id)
     }
 
     /// A reader of new entries of a stream, on a connection of its own: a blocking read occupies it.
@@ -87,6 +91,7 @@ impl Partition {
             partition: Arc::clone(self),
             stream,
             worker: worker.to_owned(),
+            last: Mutex::default(),
         })
     }
 
@@ -172,6 +177,8 @@ pub struct Reader {
     partition: Arc<Partition>,
     stream: Stream,
     worker: String,
+    /// The greatest id it was handed.
+    last: Mutex<Option<StreamId>>,
 }
 
 impl Reader {
@@ -194,7 +201,8 @@ impl Reader {
             .client
             .xreadgroup(GROUP, self.worker.as_str(), Some(most), Some(block), false, key, ">")
             .await
-            .map_err(StoreError::command("XREADGROUP"))?;
+            .map_err(StoreError::command("XREADGROUP"))
+            .inspect_err(|error| self.forget_past(error))?;
         if answer.is_null() {
             return Ok(Vec::new());
         }
@@ -205,7 +213,34 @@ impl Reader {
                 entries.push(parse_entry(entry, 1)?);
             }
         }
+        self.compare(&entries);
         Ok(entries)
+    }
+
+    /// A group hands out what comes after all that it ever handed out: older entries show that it was set back, most
+    /// likely with all of Redis.
+    fn compare(&self, entries: &[Entry]) {
+        let (Some(first), Some(newest)) = (entries.first(), entries.last()) else {
+            return;
+        };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = last.replace(newest.id);
+        let Partition { index, past, .. } = &*self.partition;
+        match before {
+            Some(before) if first.id <= before => {
+                let what = format!("the group's place in {:?}", self.stream);
+                past.went_back(*index, &what, &before, &first.id);
+            }
+            _ if self.stream == Stream::Events => past.entry(newest.id),
+            _ => {}
+        }
+    }
+
+    /// A group that was made anew begins with the oldest entry: whoever makes it says so.
+    fn forget_past(&self, error: &StoreError) {
+        if error.is_no_group() {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::error::StoreError;
 use super::events::Stream;
 use super::keys::Keys;
 use super::outage::Outage;
+use super::past::Past;
 use super::recent::Recording;
 use super::scripts::SCRIPTS;
 use super::sources::Heard;
@@ -31,6 +32,7 @@ pub struct Partition {
     pub recording: Recording,
     pub(super) heard: Heard,
     pub(super) confirmed: Confirmed,
+    pub(super) past: Past,
     pub(super) keys: Keys,
     pub(super) connection: Connection,
 }
@@ -44,6 +46,7 @@ impl Partition {
             recording: Recording::default(),
             heard: Heard::default(),
             confirmed: Confirmed::default(),
+            past: Past::default(),
             keys: Keys::new(prefix, index),
             connection,
         }

@@ -39,7 +39,16 @@ impl Partition {
     /// When Redis can't be reached.
     pub async fn heartbeat(&self, worker: &str) -> Result<Vec<(String, f64)>, StoreError> {
         let args = vec![worker.into(), "alive".into()];
-        self.call("heartbeat", &SCRIPTS.heartbeat, args).await
+        let known = self.past.known();
+        let (before, workers): (String, Vec<(String, f64)>) = self.call("heartbeat", &SCRIPTS.heartbeat, args).await?;
+        let now = workers.iter().find(|(name, _)| name == worker);
+        self.past.heartbeat(
+            self.index,
+            known,
+            before.parse().ok(),
+            now.map(|(_, beat)| whole(*beat)),
+        );
+        Ok(workers)
     }
 
     /// All workers with their last heartbeat, ms since the epoch (0: left); read only.
@@ -50,13 +59,7 @@ impl Partition {
         let client = self.connection.client();
         let workers = client.zrange(self.keys.workers(), 0, -1, None, false, None, true);
         let beats: Vec<(String, f64)> = measured("ZRANGE", workers).await?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a time in ms fits 53 bits, and the cast saturates"
-        )]
-        let whole = |(name, beat): (String, f64)| (name, beat as u64);
-        Ok(beats.into_iter().map(whole).collect())
+        Ok(beats.into_iter().map(|(name, beat)| (name, whole(beat))).collect())
     }
 
     /// Tells that this worker left: peers take over what it may still hold at once.
@@ -153,6 +156,15 @@ impl Partition {
         let _: Value = self.call("alone", &SCRIPTS.alone, args).await?;
         Ok(())
     }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a time in ms fits 53 bits, and the cast saturates"
+)]
+fn whole(beat: f64) -> u64 {
+    beat as u64
 }
 
 /// A row of XINFO CONSUMERS, `[name, value, …]` or a map.

@@ -40,6 +40,7 @@ pub(super) const REDIS_MEMORY_RATIO: &str = "holdfast_redis_memory_ratio";
 pub(super) const REDIS_DURABILITY: &str = "holdfast_redis_durability_info";
 pub(super) const ENTRIES_MISSING: &str = "holdfast_entries_missing_total";
 pub(super) const EVENTS_REMOVED: &str = "holdfast_events_removed";
+pub(super) const REDIS_STEPPED_BACK: &str = "holdfast_redis_stepped_back_total";
 pub(super) const AUDIT_REPAIRS: &str = "holdfast_audit_repairs_total";
 pub(super) const LIMITED: &str = "holdfast_limited_total";
 pub(super) const OVERFLOW_FAILURES: &str = "holdfast_overflow_failures_total";
@@ -139,6 +140,12 @@ pub(super) const CATALOGUE: &[(&str, Kind, Unit, &str)] = &[
         G,
         Unit::Count,
         "Events that someone trimmed or deleted before they were settled, ever; growth is an alert. Use max.",
+    ),
+    (
+        REDIS_STEPPED_BACK,
+        C,
+        Unit::Count,
+        "Times that this pod found Redis with less than it knew it had, each partition by itself. Any is an alert.",
     ),
     (
         AUDIT_REPAIRS,

@@ -38,6 +38,7 @@ struct Handles {
     wakeups: Counter,
     reclaimed: Counter,
     missing: Counter,
+    stepped_back: Counter,
     repairs: Counter,
     limited: Vec<Counter>,
     overflow_failures: Counter,
@@ -65,6 +66,7 @@ pub(super) fn prepare(per_subscription: PrometheusRecorder) {
         wakeups: counter!(WAKEUPS),
         reclaimed: counter!(RECLAIMED),
         missing: counter!(ENTRIES_MISSING),
+        stepped_back: counter!(REDIS_STEPPED_BACK),
         repairs: counter!(AUDIT_REPAIRS),
         limited: LimitKind::ALL
             .iter()
@@ -139,6 +141,11 @@ pub fn reclaimed(n: u64) {
 /// `n` undelivered entries were gone from their stream.
 pub fn entries_missing(n: u64) {
     count(|h| Some(&h.missing), n);
+}
+
+/// Redis came back with less than it had.
+pub fn redis_stepped_back() {
+    count(|h| Some(&h.stepped_back), 1);
 }
 
 /// The audit repaired `n` subscriptions.

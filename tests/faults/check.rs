@@ -36,12 +36,20 @@ pub(crate) async fn check(stage: &Stage) -> Verdict {
         refused: count(Outcome::Refused),
         ..Verdict::default()
     };
+    // What was in doubt may have been delivered and then been thrown away by a failover, together with its settlement.
+    let doubtful = sent
+        .iter()
+        .filter(|(_, outcome)| stage.may_step_back && **outcome == Outcome::Unknown);
+    let uncounted: HashSet<u64> = doubtful
+        .map(|(number, _)| *number)
+        .chain(stage.destroyed.iter().copied())
+        .collect();
     let (mut delivered, mut of_destroyed) = (0, 0);
     for (place, subscriber) in stage.subscribers().enumerate() {
         let mut page = subscriber.page(stage.seed);
         delivered += subscriber.sink.counts().distinct;
         page.kept = kept(stage, &subscriber.id);
-        of_destroyed += arrived(&page, &stage.destroyed);
+        of_destroyed += arrived(&page, &uncounted);
         let findings = compare(&sent, &stage.destroyed, &page);
         verdict.duplicates += findings.duplicates;
         verdict.lost += findings.lost.len();
@@ -59,7 +67,19 @@ pub(crate) async fn check(stage: &Stage) -> Verdict {
         };
         verdict.problems.extend(ledger_problems(stage, &counted).await);
     }
+    verdict.problems.extend(false_alarms(stage));
     verdict
+}
+
+/// Pods that say that Redis came back with less, where it can't have.
+fn false_alarms(stage: &Stage) -> Vec<String> {
+    let pods = stage.pods.iter().chain(&stage.gone);
+    let alarmed = pods.filter(|_| !stage.may_step_back).filter_map(|pod| {
+        let log = pod.process.stderr();
+        let line = log.lines().find(|line| line.contains("came back with less"))?;
+        Some(format!("{} is wrong: {line}", pod.name))
+    });
+    alarmed.collect()
 }
 
 /// How many of some events have arrived, each counted once.

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use holdfast::store::Store;
 use holdfast::store::frame::Frame;
+use holdfast::store::{Store, StoreError};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -115,19 +115,6 @@ impl Producer {
         log.values().filter(|line| line.outcome == Outcome::Accepted).count()
     }
 
-    /// What was accepted around this moment is in doubt: a master that is killed may have confirmed what it had not
-    /// sent to a replica yet. It may arrive, and need not.
-    pub(crate) fn doubt(&self, moment: Instant) {
-        const AROUND: Duration = Duration::from_millis(250);
-        let moment = moment.duration_since(self.desk.started);
-        let mut log = self.desk.log.lock().unwrap();
-        let around = log.values_mut().filter(|line| line.at.abs_diff(moment) <= AROUND);
-        for line in around.filter(|line| line.outcome == Outcome::Accepted) {
-            line.outcome = Outcome::Unknown;
-            line.told.push_str(", as its master was killed");
-        }
-    }
-
     /// One line an event, by number.
     pub(crate) fn log(&self) -> String {
         let log = self.desk.log.lock().unwrap();
@@ -194,7 +181,7 @@ impl Desk {
         let outcome = match status {
             200 => Outcome::Accepted,
             // Redis may have it all the same.
-            503 if text.contains(r#""redis""#) => Outcome::Unknown,
+            503 if text.contains(r#""redis""#) || text.contains(r#""unconfirmed""#) => Outcome::Unknown,
             _ => Outcome::Refused,
         };
         (outcome, format!("{status} from {intake}"))
@@ -209,6 +196,8 @@ impl Desk {
         };
         match self.store.partition_of(&source).publish(&frame).await {
             Ok(id) => (Outcome::Accepted, format!("written as {id}")),
+            Err(error @ StoreError::Unconfirmed(_)) => (Outcome::Unknown, error.to_string()),
+            Err(error @ StoreError::Replicas { written: true, .. }) => (Outcome::Unknown, error.to_string()),
             Err(error) if error.is_disconnected() => (Outcome::Unknown, error.to_string()),
             Err(error) => (Outcome::Refused, error.to_string()),
         }

@@ -19,6 +19,13 @@ pub(crate) enum Topology {
     Cluster,
 }
 
+impl Topology {
+    /// How many replicas must have an event before it is accepted: where there are some, one.
+    pub(crate) fn confirming(self) -> u32 {
+        u32::from(self != Self::Single)
+    }
+}
+
 /// The running servers.
 pub(crate) struct Servers {
     pub(crate) nodes: Vec<TestRedis>,

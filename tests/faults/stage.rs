@@ -129,6 +129,8 @@ pub(crate) struct Stage {
     pub(crate) destroyed: std::collections::HashSet<u64>,
     /// The totals in Redis began anew.
     pub(crate) ledger_gone: bool,
+    /// Whether Redis may come back with less than it had; pods that say so without that are wrong.
+    pub(crate) may_step_back: bool,
     setting: Setting,
     started: usize,
     /// Removed last.
@@ -151,6 +153,7 @@ impl Stage {
         };
         let patient = config::Redis {
             command_timeout: Period::from_secs(1),
+            confirm_replicas: setting.topology.confirming(),
             ..config::Redis::default()
         };
         let connection = Connection::open(&patient, servers.url(), FirstConnect::FailFast)
@@ -175,6 +178,7 @@ impl Stage {
             seed,
             destroyed: std::collections::HashSet::new(),
             ledger_gone: false,
+            may_step_back: matches!(fixture, Fixture::SmallDisk(_)),
             setting,
             started: 0,
             fixture,
@@ -309,7 +313,12 @@ impl Stage {
             let own = proxy.as_ref().map(Proxy::url);
             own.unwrap_or_else(|| self.servers.url().to_owned())
         });
-        let own = [("HOLDFAST_REDIS__URL", url.as_str()), ("HOLDFAST_WORKER__NAME", &name)];
+        let confirming = self.servers.topology.confirming().to_string();
+        let own = [
+            ("HOLDFAST_REDIS__URL", url.as_str()),
+            ("HOLDFAST_WORKER__NAME", &name),
+            ("HOLDFAST_REDIS__CONFIRM_REPLICAS", &confirming),
+        ];
         let wished = wish
             .environment
             .iter()
@@ -438,6 +447,7 @@ impl Stage {
     /// Everything in Redis was wiped: what was sent so far is lost to everybody, and all subscribe again.
     pub(crate) async fn rejoin(&mut self) {
         self.ledger_gone = true;
+        self.may_step_back = true;
         let url = self.servers.url().to_owned();
         for subscriber in [&mut self.steady, &mut self.ordered, &mut self.moody] {
             let destination = subscriber.sink.url("/events");

@@ -135,6 +135,15 @@ impl TestRedis {
         }
     }
 
+    /// Kills it, cuts its file to its first bytes, as [`Self::written`] counts them, and starts it on what is left.
+    pub(crate) fn cut(&mut self, written: usize) {
+        self.kill9();
+        let log = self.dir.path().join(log_of(self.dir.path()));
+        let file = std::fs::File::options().write(true).open(log).unwrap();
+        file.set_len(u64::try_from(written).unwrap()).unwrap();
+        self.launch();
+    }
+
     /// SIGSTOP: alive, connected, silent.
     pub(crate) fn pause(&self) {
         assert!(signal(self.pid(), "STOP"));

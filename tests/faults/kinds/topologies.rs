@@ -1,6 +1,6 @@
 //! Deployments of several servers that lose one, or move what they hold.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::servers::Topology;
 use crate::stage::{EVENTS, SOON, Stage, Wish};
@@ -9,9 +9,9 @@ use crate::support::{Sentinel, TestRedis, wait_until};
 /// 19: the Sentinel set's master is killed, and comes back when another one is master.
 pub(crate) async fn sentinel_master_killed(stage: &mut Stage) {
     let master = stage.servers.master();
-    let killed = kill(&mut stage.servers.nodes[master]);
+    stage.may_step_back = true;
+    stage.servers.nodes[master].kill9();
     another_master(stage, master).await;
-    stage.producer.doubt(killed);
     stage.progress(40).await;
     stage.servers.nodes[master].restart();
 }
@@ -19,6 +19,7 @@ pub(crate) async fn sentinel_master_killed(stage: &mut Stage) {
 /// 19: the Sentinel set's master freezes; thawed, it believes to be master still, for a moment.
 pub(crate) async fn sentinel_master_frozen(stage: &mut Stage) {
     let master = stage.servers.master();
+    stage.may_step_back = true;
     stage.servers.nodes[master].pause();
     another_master(stage, master).await;
     stage.progress(40).await;
@@ -28,7 +29,8 @@ pub(crate) async fn sentinel_master_frozen(stage: &mut Stage) {
 /// 31: whoever is alive forgets its scripts, again and again, while another master is found.
 pub(crate) async fn sentinel_forgets(stage: &mut Stage) {
     let master = stage.servers.master();
-    let killed = kill(&mut stage.servers.nodes[master]);
+    stage.may_step_back = true;
+    stage.servers.nodes[master].kill9();
     wait_until("another master is named", SOON, async || {
         for node in &stage.servers.nodes {
             node.cli(&["SCRIPT", "FLUSH"]);
@@ -37,7 +39,6 @@ pub(crate) async fn sentinel_forgets(stage: &mut Stage) {
     })
     .await;
     another_master(stage, master).await;
-    stage.producer.doubt(killed);
     for _ in 0..10 {
         stage.progress(4).await;
         stage.servers.cli(&["SCRIPT", "FLUSH"]);
@@ -56,10 +57,10 @@ pub(crate) async fn sentinel_twice(stage: &mut Stage) {
 /// 31: a worker dies in the middle of a Cluster's failover.
 pub(crate) async fn cluster_and_worker_killed(stage: &mut Stage) {
     let owner = owner(stage);
-    let killed = kill(stage.servers.at(owner));
+    stage.may_step_back = true;
+    stage.servers.at(owner).kill9();
     stage.kill(0);
     replaced(stage, owner).await;
-    stage.producer.doubt(killed);
     stage.add_pod(Wish::default()).await;
     stage.progress(40).await;
     stage.servers.at(owner).restart();
@@ -90,12 +91,6 @@ pub(crate) async fn whole(stage: &Stage) {
     .await;
 }
 
-/// The moment of its death.
-fn kill(server: &mut TestRedis) -> Instant {
-    server.kill9();
-    Instant::now()
-}
-
 /// Waits until all sentinels agree on another master and none is at work on it still: an old master that comes back
 /// before that may become master again, and what the new one had accepted is thrown away.
 async fn another_master(stage: &Stage, old: usize) {
@@ -120,9 +115,9 @@ async fn another_master(stage: &Stage, old: usize) {
 /// 20: the Cluster's master of the first partition is killed, and comes back when its replica took its place.
 pub(crate) async fn cluster_master_killed(stage: &mut Stage) {
     let owner = owner(stage);
-    let killed = kill(stage.servers.at(owner));
+    stage.may_step_back = true;
+    stage.servers.at(owner).kill9();
     replaced(stage, owner).await;
-    stage.producer.doubt(killed);
     stage.progress(40).await;
     stage.servers.at(owner).restart();
 }

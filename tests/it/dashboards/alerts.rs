@@ -266,7 +266,7 @@ const MISTAKES: [&[(&str, &str, &str)]; 3] = [
     &[
         (
             "HoldfastIntakeBurnsFast",
-            "memory|redis|overloaded\"}[5m])",
+            "memory|redis|replicas|overloaded\"}[5m])",
             "memory\"}[5m])",
         ),
         ("HoldfastIntakeBurnsSlowly", "for: 15m", "for: 1m"),

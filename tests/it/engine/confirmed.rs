@@ -77,7 +77,7 @@ async fn a_failover_throws_nothing_accepted_away() {
         sentinel.port()
     );
     let pod = pod(&url, &[]).await;
-    let client = Client::builder().no_proxy().build().unwrap();
+    let client = Client::builder().no_proxy().timeout(SOON).build().unwrap();
     let mut owed = accepted(&client, &pod, 0, 20).await;
 
     // What its replica can't get any more, and so may not be accepted. Stopping the replica would not do: its system
@@ -128,7 +128,7 @@ async fn a_failover_throws_nothing_accepted_away() {
 async fn each_partition_of_a_cluster_asks_its_own_master() {
     let (mut nodes, url) = cluster(1).await;
     let pod = pod(&url, &[("HOLDFAST_REDIS__PARTITIONS", "4")]).await;
-    let client = Client::builder().no_proxy().build().unwrap();
+    let client = Client::builder().no_proxy().timeout(SOON).build().unwrap();
     let mut owed = accepted(&client, &pod, 0, 100).await;
     let slot = nodes[0].cli(&["CLUSTER", "KEYSLOT", EVENTS]);
     let owner = nodes.iter().position(|node| {

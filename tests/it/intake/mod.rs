@@ -53,6 +53,17 @@ async fn serve_at(config: &Config, url: &str) -> Api {
     api
 }
 
+/// Intake whose Redis is away, which it has noticed.
+async fn serve_and_lose(config: &Config, redis: &mut TestRedis) -> Arc<Api> {
+    let store = store(config, &redis.url()).await;
+    let admin = admin::start(&config.admin, metrics()).await.unwrap();
+    let api = api::start(config, Arc::clone(&store), admin, || Duration::ZERO);
+    let api = Arc::new(api.await.unwrap());
+    redis.kill9();
+    wait_until("the loss is noticed", SOON, async || !store.connection().is_connected()).await;
+    api
+}
+
 async fn serve(config: &Config, redis: &TestRedis) -> Api {
     serve_at(config, &redis.url()).await
 }
@@ -283,15 +294,7 @@ async fn a_restart_of_redis_is_waited_out() {
     let mut config = config();
     config.intake.wait = Period::from_secs(20);
     config.redis.command_timeout = Period::from_secs(1);
-    let store = store(&config, &redis.url()).await;
-    let admin = admin::start(&config.admin, metrics()).await.unwrap();
-    let api = Arc::new(
-        api::start(&config, Arc::clone(&store), admin, || Duration::ZERO)
-            .await
-            .unwrap(),
-    );
-    redis.kill9();
-    wait_until("the loss is noticed", SOON, async || !store.connection().is_connected()).await;
+    let api = serve_and_lose(&config, &mut redis).await;
     let shared = Arc::clone(&api);
     let posting = tokio::spawn(async move { post(&shared, EVENT).await.status() });
     holds(
@@ -311,15 +314,7 @@ async fn who_waits_too_long_or_among_too_many_is_told_to_come_back() {
     let mut config = config();
     config.intake.wait = Period::from_secs(3);
     config.intake.max_waiting = 1;
-    let store = store(&config, &redis.url()).await;
-    let admin = admin::start(&config.admin, metrics()).await.unwrap();
-    let api = Arc::new(
-        api::start(&config, Arc::clone(&store), admin, || Duration::ZERO)
-            .await
-            .unwrap(),
-    );
-    redis.kill9();
-    wait_until("the loss is noticed", SOON, async || !store.connection().is_connected()).await;
+    let api = serve_and_lose(&config, &mut redis).await;
     let started = Instant::now();
     let mut asking = JoinSet::new();
     for _ in 0..2 {
