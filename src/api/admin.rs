@@ -1,5 +1,5 @@
-//! The admin listener: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever keeps pods running, and the
-//! page for people.
+//! The admin listener: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever keeps pods running, `/intakez`
+//! for the other pods, and the page for people.
 //!
 //! Started before anything else and stopped last, so that probes are answered all the while.
 
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::answer;
 use super::health::Health;
 use super::page::{self, Board};
+use super::peers::{POD, Peers};
 use crate::config;
 use crate::listener::{ListenError, Options, Server};
 use crate::telemetry::Metrics;
@@ -37,6 +38,17 @@ pub struct Admin {
     server: Server,
 }
 
+/// The admin listener could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// It can't listen.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// There is no HTTP client to ask other pods with.
+    #[error("other pods (admin.peers) can't be asked: {0}")]
+    Peers(#[from] reqwest::Error),
+}
+
 /// What the routes share.
 #[derive(Clone)]
 struct Desk {
@@ -47,9 +59,10 @@ struct Desk {
 /// Starts the admin listener. Until [`super::start`] it is alive and not ready.
 ///
 /// # Errors
-/// [`ListenError`] when the address can't be listened on.
-pub async fn start(settings: &config::Admin, metrics: Metrics) -> Result<Admin, ListenError> {
-    let health = Arc::new(Health::default());
+/// When the address can't be listened on, or other pods can't be asked.
+pub async fn start(settings: &config::Admin, metrics: Metrics) -> Result<Admin, AdminError> {
+    let peers = settings.peers.as_deref().map(Peers::at).transpose()?;
+    let health = Arc::new(Health::new(peers));
     let board = Arc::new(Board::default());
     let desk = Desk {
         health: Arc::clone(&health),
@@ -86,6 +99,7 @@ fn router(desk: Desk, board: Arc<Board>) -> Router {
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
+        .route("/intakez", get(intakez))
         .method_not_allowed_fallback(answer::wrong_method)
         .with_state(desk)
         .merge(page::router(board))
@@ -97,16 +111,24 @@ async fn metrics(State(desk): State<Desk>) -> Response {
 }
 
 async fn livez(State(desk): State<Desk>) -> Response {
-    verdict("alive", desk.health.alive())
+    verdict("alive", desk.health.alive().map(|()| None))
 }
 
 async fn readyz(State(desk): State<Desk>) -> Response {
     verdict("ready", desk.health.ready().await)
 }
 
-fn verdict(good: &str, health: Result<(), String>) -> Response {
+/// Whether this pod takes events in, whatever the others do.
+async fn intakez(State(desk): State<Desk>) -> Response {
+    let answer = verdict("taking events in", desk.health.takes_in().await.map(|()| None));
+    ([(POD, desk.health.pod.clone())], answer).into_response()
+}
+
+/// How it is, with a reason where that is not plainly well.
+fn verdict(good: &str, health: Result<Option<String>, String>) -> Response {
     match health {
-        Ok(()) => answer::json_answer(StatusCode::OK, &json!({ "status": good })),
+        Ok(None) => answer::json_answer(StatusCode::OK, &json!({ "status": good })),
+        Ok(Some(reason)) => answer::json_answer(StatusCode::OK, &json!({ "status": good, "reason": reason })),
         Err(reason) => {
             let body = json!({ "status": format!("not {good}"), "reason": reason });
             answer::json_answer(StatusCode::SERVICE_UNAVAILABLE, &body)

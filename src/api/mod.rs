@@ -10,6 +10,7 @@ mod intake;
 mod limits;
 pub mod memory_guard;
 mod page;
+mod peers;
 mod refusal;
 mod tokens;
 
@@ -76,7 +77,9 @@ pub async fn start(
         false => None,
     };
     admin.board.attach(Arc::clone(&store), config.worker.dead_after.0);
-    admin.health.attach(store, Box::new(silent_for));
+    admin
+        .health
+        .attach(store, config.serve.role.takes_in(), Box::new(silent_for));
     let intake_addr = intake.as_ref().map(Server::addr);
     let listens = intake_addr.map_or_else(|| "off".to_owned(), |addr| addr.to_string());
     let page = format!("http://{}/", admin.addr());

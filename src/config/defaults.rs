@@ -69,6 +69,7 @@ impl Default for Admin {
             listen: SocketAddr::from(([0, 0, 0, 0], 9090)),
             max_subscription_labels: 200,
             refresh: Period::from_secs(5),
+            peers: None,
         }
     }
 }

@@ -198,6 +198,8 @@ pub struct Admin {
     pub max_subscription_labels: usize,
     /// How often the gauges that mirror Redis are read.
     pub refresh: Period,
+    /// Where the admin listeners of all pods are found, `host:port` with commas between them; asked while Redis is away.
+    pub peers: Option<String>,
 }
 
 /// The Redfish service. Its `Debug` and serialised forms never show the password.

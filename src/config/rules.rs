@@ -69,6 +69,15 @@ fn plain(text: &str, also: &str) -> bool {
     (1..=64).contains(&text.len()) && text.chars().all(ok)
 }
 
+/// `host:port`; an address of IPv6 stands in brackets.
+fn reachable(text: &str) -> bool {
+    let parts = text.trim().rsplit_once(':');
+    parts.is_some_and(|(host, port)| {
+        let bracketed = host.starts_with('[') && host.ends_with(']');
+        !host.is_empty() && (bracketed || !host.contains([':', '/'])) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
+}
+
 const RULES: &[Rule] = &[
     ("serve.role", "all, api or worker", |_| true),
     (
@@ -154,6 +163,16 @@ const RULES: &[Rule] = &[
         |c| c.admin.max_subscription_labels <= 100_000,
     ),
     ("admin.refresh", SOME_TIME, |c| some_time(c.admin.refresh)),
+    (
+        "admin.peers",
+        "names or addresses, each with a port (holdfast-metrics:9090), with commas between them; or empty",
+        |c| {
+            c.admin
+                .peers
+                .as_deref()
+                .is_none_or(|places| places.split(',').all(reachable))
+        },
+    ),
     ("redfish.enabled", "true or false", |_| true),
     ("redfish.listen", LISTEN, |_| true),
     ("redfish.certificate", FILE, |_| true),

@@ -77,6 +77,13 @@ impl RetryPolicy {
         Duration::try_from_secs_f64(seconds * spread).unwrap_or(self.max_delay)
     }
 
+    /// The longest that anything waits: no due time lies further ahead.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        let (_, most_asked) = self.retry_after;
+        self.max_delay.mul_f64(1.0 + self.jitter).max(most_asked)
+    }
+
     /// The floor that a `Retry-After` sets; zero without one.
     #[must_use]
     pub fn floor(&self, retry_after: Option<Duration>) -> Duration {
@@ -142,6 +149,18 @@ mod tests {
     fn jitter_stays_within_its_share() {
         assert_eq!(POLICY.wait(0, 0.0).as_millis(), 4_000);
         assert_eq!(POLICY.wait(0, 1.0).as_millis(), 6_000);
+    }
+
+    #[test]
+    fn nothing_waits_longer_than_the_longest() {
+        assert_eq!(POLICY.longest().as_secs(), 900);
+        let overrides = RetryOverrides {
+            max_delay: Some(Period::from_secs(3_600)),
+            ..RetryOverrides::default()
+        };
+        let patient = POLICY.with(DeliveryRetryPolicy::RetryForeverWithBackoff, &overrides);
+        assert_eq!(patient.longest(), patient.wait(u32::MAX, 1.0));
+        assert!(patient.longest() > patient.max_delay);
     }
 
     #[test]

@@ -144,6 +144,18 @@ impl Answer {
         )
     }
 
+    /// Whether the connection broke: the only answer of some servers to a message that is too large for them.
+    #[must_use]
+    pub fn broke_off(&self) -> bool {
+        matches!(
+            self,
+            Self::None {
+                failure: Failure::Broken,
+                ..
+            }
+        )
+    }
+
     /// A short text for operators: `HTTP 503`, `connection refused: …`.
     #[must_use]
     pub fn describe(&self) -> String {

@@ -37,6 +37,7 @@ impl Store {
                 version.try_into().unwrap_or(Value::Null),
                 name.into(),
                 text.unwrap_or_default().into(),
+                version.saturating_add(1).try_into().unwrap_or(Value::Null),
             ];
             let client = self.connection.client();
             let written: i64 = measured("register", REGISTER.evalsha_with_reload(client, vec![key], args)).await?;

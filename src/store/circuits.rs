@@ -1,11 +1,15 @@
 //! Everything about a subscription's circuit that is not a drain: scheduling, suspending, removing, repairing.
 
+use std::time::Duration;
+
 use fred::prelude::*;
 
 use super::error::StoreError;
 use super::partition::{Partition, measured};
 use super::scripts::SCRIPTS;
+use super::settle::millis;
 use crate::domain::ids::SubscriptionId;
+use crate::domain::subscription::Subscription;
 
 /// At most this many deliveries or subscriptions in one script call.
 const STEP: usize = 256;
@@ -86,12 +90,35 @@ impl Partition {
         version: u64,
         suspended: bool,
     ) -> Result<bool, StoreError> {
+        self.suspend(subscription, version, suspended)
+            .await
+            .map(|(applied, _)| applied)
+    }
+
+    /// Makes the circuit here as suspended as the subscription is. Where it says the opposite by a newer change,
+    /// nothing is changed and the version of that is the answer.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or a key has the wrong type. Safe to repeat.
+    pub(super) async fn agree(&self, subscription: &Subscription) -> Result<Option<u64>, StoreError> {
+        self.suspend(&subscription.id, subscription.version, subscription.is_suspended())
+            .await
+            .map(|(_, newer)| newer)
+    }
+
+    /// Whether it took effect, and the version of the newer change that says the opposite.
+    async fn suspend(
+        &self,
+        subscription: &SubscriptionId,
+        version: u64,
+        suspended: bool,
+    ) -> Result<(bool, Option<u64>), StoreError> {
         let how = if suspended { "suspend" } else { "resume" };
         let version = i64::try_from(version).unwrap_or(i64::MAX);
         let args = vec![subscription.as_str().into(), version.into(), how.into()];
-        let (applied, soonest): (u8, i64) = self.call("suspend", &SCRIPTS.suspend, args).await?;
+        let (applied, soonest, newer): (u8, i64, i64) = self.call("suspend", &SCRIPTS.suspend, args).await?;
         self.alarm.ring_in(soonest);
-        Ok(applied == 1)
+        Ok((applied == 1, u64::try_from(newer).ok()))
     }
 
     /// Removes a subscription from this partition with all that is parked for it.
@@ -122,6 +149,16 @@ impl Partition {
         .await
     }
 
+    /// Takes a tombstone away that a subscription should not have; false when it had none.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn take_tombstone(&self, subscription: &SubscriptionId) -> Result<bool, StoreError> {
+        let client = self.connection.client();
+        let taken: u64 = measured("ZREM", client.zrem(self.keys.removed(), subscription.as_str())).await?;
+        Ok(taken == 1)
+    }
+
     /// Drops tombstones older than `before_ms` (milliseconds since the epoch).
     ///
     /// # Errors
@@ -140,15 +177,22 @@ impl Partition {
         .await
     }
 
-    /// Repairs subscriptions whose queue nothing would wake, and drops bodies without holders; answers how many
-    /// repairs there were. The subscriptions should be all that are known.
+    /// Repairs subscriptions whose queue nothing would wake within the `longest` that each may have to wait, and drops
+    /// bodies without holders; answers how many repairs there were. The subscriptions should be all that are known.
     ///
     /// # Errors
     /// When Redis can't be reached or a key has the wrong type.
-    pub async fn audit(&self, subscriptions: &[SubscriptionId]) -> Result<u64, StoreError> {
+    pub async fn audit(
+        &self,
+        subscriptions: &[SubscriptionId],
+        longest: impl Fn(&SubscriptionId) -> Duration,
+    ) -> Result<u64, StoreError> {
         let mut repaired = 0;
         for step in subscriptions.chunks(STEP) {
-            let args = step.iter().map(|id| Value::from(id.as_str())).collect();
+            let args = step
+                .iter()
+                .flat_map(|id| [Value::from(id.as_str()), millis(longest(id)).into()])
+                .collect();
             let (fixed, soonest): (u64, i64) = self.call("audit", &SCRIPTS.audit, args).await?;
             self.alarm.ring_in(soonest);
             repaired += fixed;

@@ -59,6 +59,8 @@ pub enum Fetched {
     Done,
     /// Nothing is due beyond what the drain holds.
     Empty,
+    /// Nothing more may be sent now: what is on its way comes to its end, then the drain ends.
+    Rest,
     /// Deliveries to send.
     Due {
         /// Whether the circuit is open and this is its one probe.
@@ -218,6 +220,7 @@ impl Partition {
                 Ok(Fetched::Done)
             }
             "empty" => Ok(Fetched::Empty),
+            "rest" => Ok(Fetched::Rest),
             _ => due(kind == "probe", answer),
         }
     }

@@ -74,6 +74,15 @@ pub enum StoreError {
         /// Where the JSON is wrong.
         problem: String,
     },
+    /// The hash of the subscriptions is not in Redis, though there were some.
+    #[error(
+        "the subscriptions are gone from Redis: {key} is empty, and nobody removed them. Before you add any, restore the \
+         key from a replica or a backup: who is not in it after that counts as removed"
+    )]
+    RegistryLost {
+        /// The hash.
+        key: String,
+    },
     /// The private server could not be started, reached or stopped.
     #[error("the embedded Redis server in {}: {problem}", dir.display())]
     Embedded {

@@ -40,6 +40,7 @@ pub mod settings;
 pub mod settle;
 mod sole;
 pub mod sources;
+mod standing;
 pub mod streams;
 mod target;
 pub mod vitals;

@@ -33,6 +33,7 @@ const COMMANDS: &[&str] = &[
     "XPENDING STREAM probe - + 1 probe",
     "XCLAIM STREAM probe probe 0 0-1 RETRYCOUNT 1 JUSTID",
     "XINFO CONSUMERS STREAM probe",
+    "XINFO GROUPS STREAM",
     "XINFO STREAM STREAM",
     "XACK STREAM probe 0-1",
     "XDEL STREAM 0-1",

@@ -16,10 +16,19 @@ use super::partition::measured;
 use super::scripts::REGISTER;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::service::ServiceSettings;
-use crate::domain::subscription::{State, Subscription};
+use crate::domain::subscription::Subscription;
 
 /// What the script answers where there are as many entries as may be.
 const FULL: i64 = -2;
+
+/// On what terms something is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Terms {
+    /// Its version is beyond this one too: somebody has seen that.
+    pub(super) beyond: u64,
+    /// What is new is refused where there are so many already.
+    pub(super) most: Option<usize>,
+}
 
 /// All subscriptions at one version.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +70,8 @@ impl Registry {
 }
 
 impl Store {
-    /// The registry's version; a reader that knows it need not read the rest.
+    /// The registry's version; a reader that knows it need not read the rest. 0 where there is no registry: nothing
+    /// was ever stored, or it was lost. Nothing that is removed leaves it without a version.
     ///
     /// # Errors
     /// When Redis can't be reached.
@@ -137,7 +147,11 @@ impl Store {
 
     async fn add(&self, subscription: Subscription, most: Option<usize>) -> Result<Subscription, StoreError> {
         let id = subscription.id.clone();
-        let added = self.change_within(most, &id, |known| match known {
+        let terms = Terms {
+            most,
+            ..Terms::default()
+        };
+        let added = self.change_on(terms, &id, |known| match known {
             Some(_) => Err(StoreError::Taken(id.clone())),
             None => Ok(Some(subscription.clone())),
         });
@@ -190,71 +204,6 @@ impl Store {
         Ok(after)
     }
 
-    /// Suspends (with a reason and the time, RFC 3339) or resumes a subscription, in every partition.
-    ///
-    /// # Errors
-    /// When Redis can't be reached, or there is no such subscription. Safe to repeat.
-    pub async fn set_state(&self, id: &SubscriptionId, state: State) -> Result<Subscription, StoreError> {
-        let subscription = self
-            .update_subscription(id, |subscription| subscription.state = state.clone())
-            .await?;
-        self.apply_state(&subscription).await?;
-        Ok(subscription)
-    }
-
-    /// Makes every partition's circuit agree with the subscription's state; older versions change nothing.
-    ///
-    /// # Errors
-    /// When Redis can't be reached. Safe to repeat.
-    pub async fn apply_state(&self, subscription: &Subscription) -> Result<(), StoreError> {
-        for partition in self.partitions() {
-            partition
-                .set_suspended(&subscription.id, subscription.version, subscription.is_suspended())
-                .await?;
-        }
-        Ok(())
-    }
-
-    /// Removes a subscription and all that is parked for it; false when there was none.
-    ///
-    /// # Errors
-    /// When Redis can't be reached. Safe to repeat.
-    pub async fn remove_subscription(&self, id: &SubscriptionId) -> Result<bool, StoreError> {
-        self.try_remove_subscription(id, |_| Ok(())).await
-    }
-
-    /// The same where `allow` has nothing against it, in the step that would remove it: the subscription that it looks
-    /// at is the one that is removed.
-    ///
-    /// # Errors
-    /// What `allow` answers; when Redis can't be reached. Safe to repeat.
-    pub async fn try_remove_subscription<E: From<StoreError>>(
-        &self,
-        id: &SubscriptionId,
-        allow: impl Fn(&Subscription) -> Result<(), E>,
-    ) -> Result<bool, E> {
-        let is_known = self.subscription(id).await?.is_some();
-        if is_known {
-            self.change(id, |known| {
-                known.as_ref().map_or(Ok(()), &allow)?;
-                Ok::<_, E>(None)
-            })
-            .await?;
-        }
-        for partition in self.partitions() {
-            partition.remove(id).await?;
-        }
-        Ok(is_known)
-    }
-
-    /// Takes a stream out: nothing is parked for it, so nothing else is to be removed.
-    pub(super) async fn forget_stream(&self, id: &SubscriptionId) -> Result<(), StoreError> {
-        if self.subscription(id).await?.is_some() {
-            self.change::<StoreError>(id, |_| Ok(None)).await?;
-        }
-        Ok(())
-    }
-
     /// Makes a subscription due now in every partition where it is behind.
     ///
     /// # Errors
@@ -272,20 +221,20 @@ impl Store {
         id: &SubscriptionId,
         edit: impl Fn(Option<Subscription>) -> Result<Option<Subscription>, E>,
     ) -> Result<Option<Subscription>, E> {
-        self.change_within(None, id, edit).await
+        self.change_on(Terms::default(), id, edit).await
     }
 
-    /// The same; a new one is refused where there are `most` already.
-    async fn change_within<E: From<StoreError>>(
+    /// The same on some terms.
+    pub(super) async fn change_on<E: From<StoreError>>(
         &self,
-        most: Option<usize>,
+        terms: Terms,
         id: &SubscriptionId,
         edit: impl Fn(Option<Subscription>) -> Result<Option<Subscription>, E>,
     ) -> Result<Option<Subscription>, E> {
-        self.change_field(most, id.as_str(), |version, json| {
+        self.change_field(terms, id.as_str(), |version, json| {
             let known = json.map(|json| self.read(id, &json)).transpose()?;
             let changed = edit(known)?.map(|mut subscription| {
-                subscription.version = version + 1;
+                subscription.version = version;
                 subscription
             });
             let json = match &changed {
@@ -298,11 +247,11 @@ impl Store {
     }
 
     /// Reads, edits and writes one field of the registry, again when somebody else wrote in between. The edit gets
-    /// the registry's version and the field, and answers what is to be stored (nothing deletes) and what it is. What
-    /// is stored already is not written. A new field is refused where there are `most` already.
-    async fn change_field<T, E: From<StoreError>>(
+    /// the version that the registry will have and the field, and answers what is to be stored (nothing deletes) and
+    /// what it is. What is stored already is not written.
+    pub(super) async fn change_field<T, E: From<StoreError>>(
         &self,
-        most: Option<usize>,
+        terms: Terms,
         field: &str,
         edit: impl Fn(u64, Option<String>) -> Result<(String, T), E>,
     ) -> Result<T, E> {
@@ -312,14 +261,16 @@ impl Store {
             let (version, json): (Option<u64>, Option<String>) =
                 measured("HMGET", client.hmget(&key, vec![VERSION_FIELD, field])).await?;
             let version = version.unwrap_or(0);
+            let next = version.max(terms.beyond).saturating_add(1);
             let known = json.clone();
-            let (json, changed) = edit(version, json)?;
+            let (json, changed) = edit(next, json)?;
             // A new version makes every pod read all of it.
             if known.as_ref() == Some(&json) {
                 return Ok(changed);
             }
-            let mut args: Vec<Value> = vec![version.try_into().unwrap_or(Value::Null), field.into(), json.into()];
-            args.extend(most.map(|most| Value::from(most.to_string())));
+            let number = |number: u64| number.try_into().unwrap_or(Value::Null);
+            let mut args: Vec<Value> = vec![number(version), field.into(), json.into(), number(next)];
+            args.extend(terms.most.map(|most| Value::from(most.to_string())));
             let written: i64 = measured(
                 "register",
                 REGISTER.evalsha_with_reload(client, vec![key.as_str()], args),

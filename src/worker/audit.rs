@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::lane::Lane;
 use super::persist::mend;
@@ -47,11 +47,15 @@ pub async fn step(lane: &Lane) -> Result<u64, StoreError> {
         .chain(troubled.iter().filter_map(|id| SubscriptionId::new(id).ok()))
         .collect();
     let ids: Vec<SubscriptionId> = ids.into_iter().collect();
-    let repaired = partition.audit(&ids).await?;
+    let longest = |id: &SubscriptionId| {
+        let policy = catalog.get(id).map(|known| lane.pod.policy(&known.subscription));
+        policy.unwrap_or_else(|| lane.pod.service_policy()).longest()
+    };
+    let repaired = partition.audit(&ids, longest).await?;
     if repaired > 0 {
         warn!(
             partition = partition.index,
-            repaired, "repaired subscriptions that nothing would have woken"
+            repaired, "repaired subscriptions that nothing would have woken in time"
         );
         metrics::audit_repairs(repaired);
     }
@@ -77,23 +81,49 @@ async fn agree_on_suspensions(lane: &Lane, troubled: &BTreeSet<String>) -> Resul
 }
 
 /// A crash in the middle of a removal leaves a tombstone with something parked, or, before there is one, a
-/// subscription that the registry no longer has: no drain finds out about that one while it is suspended.
+/// subscription that the registry no longer has: no drain finds out about that one while it is suspended. And whoever
+/// is in the registry was not removed. What can't be done for one keeps none of the others waiting.
 async fn finish_removals(lane: &Lane, troubled: &BTreeSet<String>) -> Result<(), StoreError> {
     let partition = &lane.partition;
-    for id in troubled.iter().filter_map(|name| SubscriptionId::new(name).ok()) {
-        if lane.pod.subscriber(&id).await?.is_none() {
-            partition.remove(&id).await?;
+    // Before the look at the registry: who is removed leaves that first.
+    let tombstones: BTreeSet<String> = partition.tombstones().await?.into_iter().collect();
+    let (Some(troubled), Some(removed)) = (registered(lane, troubled).await?, registered(lane, &tombstones).await?)
+    else {
+        // Where the registry itself is lost, nobody was removed.
+        return Ok(());
+    };
+    let mut result = Ok(());
+    for (id, _) in troubled.iter().filter(|(_, is_there)| !is_there) {
+        result = result.and(partition.remove(id).await);
+    }
+    for (id, _) in removed.iter().filter(|(_, is_there)| *is_there) {
+        if partition.take_tombstone(id).await? {
+            error!(subscription = %id, "it was marked as removed, but is in the registry: it is served again; what came meanwhile and could not be sent at once was dropped");
+            metrics::audit_repairs(1);
         }
     }
-    let names = partition.tombstones().await?;
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let gone: Vec<&SubscriptionId> = removed
+        .iter()
+        .filter(|(_, is_there)| !is_there)
+        .map(|(id, _)| id)
+        .collect();
+    let names: Vec<&str> = gone.iter().map(|id| id.as_str()).collect();
     let (now, census) = partition.census(&names).await?;
-    for (name, _) in names.iter().zip(census).filter(|(_, left)| left.parked > 0) {
-        if let Ok(id) = SubscriptionId::new(name) {
-            partition.remove(&id).await?;
-        }
+    for (id, _) in gone.iter().zip(census).filter(|(_, left)| left.parked > 0) {
+        result = result.and(partition.remove(id).await);
     }
     let before = i64::try_from(now.saturating_sub(TOMBSTONE_MS)).unwrap_or(0);
     partition.sweep_tombstones(before).await?;
-    Ok(())
+    result
+}
+
+/// Which of these the registry has; `None` where it is lost.
+async fn registered(lane: &Lane, names: &BTreeSet<String>) -> Result<Option<Vec<(SubscriptionId, bool)>>, StoreError> {
+    let ids: Vec<SubscriptionId> = names.iter().filter_map(|name| SubscriptionId::new(name).ok()).collect();
+    let asked: Vec<&str> = ids.iter().map(SubscriptionId::as_str).collect();
+    match lane.pod.store.are_registered(&asked).await {
+        Ok(there) => Ok(Some(ids.into_iter().zip(there).collect())),
+        Err(StoreError::RegistryLost { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

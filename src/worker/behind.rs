@@ -11,7 +11,11 @@ use crate::store::{Partition, StoreError};
 
 /// The subscriptions that are behind, in one partition.
 #[derive(Debug, Clone, Default)]
-pub struct Behind(Arc<Mutex<View>>);
+pub struct Behind {
+    view: Arc<Mutex<View>>,
+    /// Held while it is fetched, so that an older set never replaces a newer one.
+    fetching: Arc<tokio::sync::Mutex<()>>,
+}
 
 #[derive(Debug, Default)]
 struct View {
@@ -27,6 +31,7 @@ impl Behind {
     /// # Errors
     /// When Redis can't be reached.
     pub async fn refresh(&self, partition: &Partition) -> Result<(), StoreError> {
+        let _one_at_a_time = self.fetching.lock().await;
         let version = partition.behind_version().await?;
         if self.lock().version == Some(version) {
             return Ok(());
@@ -61,7 +66,7 @@ impl Behind {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, View> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

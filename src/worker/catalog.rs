@@ -41,7 +41,7 @@ pub struct Subscriber {
     pub slots: Arc<SubscriberSlots>,
     /// Its requests in this pod, for the metrics; it outlives changes as well.
     pub tally: Arc<Tally>,
-    /// The way around its destination; it outlives changes as well.
+    /// The way around its destination; it outlives changes that leave destination and backups as they are.
     pub detour: Arc<Detour>,
     /// Requests at once from one pod.
     pub max_in_flight: u32,
@@ -61,11 +61,12 @@ impl Subscriber {
                 Arc::clone(&known.slots)
             },
         );
+        let same_ways = known.filter(|known| goes_the_same_ways(&known.subscription, &subscription));
         Self {
+            detour: same_ways.map(|known| Arc::clone(&known.detour)).unwrap_or_default(),
             subscription,
             slots,
             tally: known.map(|known| Arc::clone(&known.tally)).unwrap_or_default(),
-            detour: known.map(|known| Arc::clone(&known.detour)).unwrap_or_default(),
             max_in_flight,
             envelope: OnceLock::new(),
         }
@@ -78,6 +79,11 @@ impl Subscriber {
     pub fn envelope(&self) -> Result<&Envelope, &String> {
         self.envelope.get_or_init(|| Envelope::new(&self.subscription)).as_ref()
     }
+}
+
+/// Whether a detour of one is one of the other.
+fn goes_the_same_ways(one: &Subscription, other: &Subscription) -> bool {
+    one.destination == other.destination && one.backup_destinations == other.backup_destinations
 }
 
 impl Catalog {
@@ -137,5 +143,46 @@ impl Catalog {
     /// All subscribers.
     pub fn subscribers(&self) -> impl Iterator<Item = &Arc<Subscriber>> {
         self.subscribers.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn a_detour_ends_with_the_ways_that_it_is_about() {
+        let settings = Config::default().delivery;
+        let of = |edit: fn(&mut Subscription)| {
+            let url = "http://127.0.0.1:1/".parse().expect("a URL");
+            let id = SubscriptionId::new("s").expect("an id");
+            let mut subscription = Subscription::new(id, url, String::new());
+            edit(&mut subscription);
+            Arc::new(subscription)
+        };
+        let (known, now) = (Subscriber::new(of(|_| {}), &settings, None), Instant::now());
+        known.detour.begin(0, now);
+        for (edit, place) in [
+            (
+                (|to| to.name = Some("same ways".to_owned())) as fn(&mut Subscription),
+                Some(0),
+            ),
+            (
+                |to| to.destination = "http://127.0.0.1:2/".parse().expect("a URL"),
+                None,
+            ),
+            (
+                |to| {
+                    to.backup_destinations
+                        .push("http://127.0.0.1:2/".parse().expect("a URL"))
+                },
+                None,
+            ),
+        ] {
+            assert_eq!(Subscriber::new(of(edit), &settings, Some(&known)).detour.at(now), place);
+        }
     }
 }

@@ -1,15 +1,14 @@
 //! When a subscription's service ends: its retry policy says so, or it answered 410.
 //!
-//! Suspending keeps what is parked; removing is what `TerminateAfterRetries` asks for.
+//! Suspending keeps what is parked; removing is what `TerminateAfterRetries` asks for. Neither is done for an answer of
+//! a destination that is not the subscription's any more.
 
-use jiff::Timestamp;
 use tracing::warn;
 
 use super::lane::Lane;
 use super::persist::persist;
 use crate::domain::retry::End;
-use crate::domain::subscription::{State, Subscription};
-use crate::store::StoreError;
+use crate::domain::subscription::Subscription;
 
 /// Acts on a delivery's number of failed attempts, as the subscription's policy says; true when it ended.
 pub(super) async fn after_attempts(lane: &Lane, subscription: &Subscription, attempts: u32) -> bool {
@@ -28,11 +27,13 @@ pub(super) async fn after_attempts(lane: &Lane, subscription: &Subscription, att
         }
         End::Remove => {
             let destination = subscription.shown_destination();
-            warn!(subscription = %id, destination, attempts, "removed with all that was parked for it: TerminateAfterRetries");
-            persist("removing a subscription", &lane.partition, || {
-                lane.pod.store.remove_subscription(id)
+            let removed = persist("removing a subscription", &lane.partition, || {
+                lane.pod.store.remove_at(id, &subscription.destination)
             })
             .await;
+            if removed {
+                warn!(subscription = %id, destination, attempts, "removed with all that was parked for it: TerminateAfterRetries");
+            }
         }
     }
     true
@@ -54,21 +55,8 @@ pub(super) fn unavailable(subscription: &Subscription, error: &str) {
 /// Suspends a subscription, unless it is suspended already or was moved since the answer was asked for.
 async fn suspend(lane: &Lane, sent_to: &Subscription, reason: &str) {
     let store = &lane.pod.store;
-    let suspended = persist("suspending a subscription", &lane.partition, || async {
-        let known = store.subscription(&sent_to.id).await?;
-        let still = known.is_some_and(|now| !now.is_suspended() && now.destination == sent_to.destination);
-        if !still {
-            return Ok(false);
-        }
-        let state = State::Suspended {
-            reason: reason.to_owned(),
-            since: Timestamp::now().to_string(),
-        };
-        match store.set_state(&sent_to.id, state).await {
-            Ok(_) => Ok(true),
-            Err(StoreError::Unknown(_)) => Ok(false),
-            Err(error) => Err(error),
-        }
+    let suspended = persist("suspending a subscription", &lane.partition, || {
+        store.suspend_at(&sent_to.id, &sent_to.destination, reason)
     })
     .await;
     if suspended {

@@ -79,7 +79,7 @@ impl Worker {
         for partition in pod.store.partitions() {
             partition.ensure_groups().await?;
         }
-        registry::step(&pod).await?;
+        registry::first(&pod).await?;
         worker.support.spawn(registry::run(Arc::clone(&pod)));
         worker.intake.spawn(retention::run(Arc::clone(&pod)));
         let mut trimmer = Trimmer::new(Arc::clone(&pod));
@@ -114,7 +114,11 @@ impl Worker {
         for partition in pod.store.partitions() {
             partition.ensure_groups().await?;
         }
-        registry::step(&pod).await?;
+        match registry::step(&pod).await {
+            // It sends nothing, and what it takes in is kept: its loop looks again.
+            Ok(_) | Err(StoreError::RegistryLost { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let mut support = JoinSet::new();
         support.spawn(registry::run(Arc::clone(&pod)));
         Ok(Self {

@@ -1,6 +1,7 @@
 //! What all loops of a worker process share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, RwLock, watch};
@@ -44,6 +45,8 @@ pub struct Pod {
     pub tasks: TaskTracker,
     /// Held while the subscriptions are read, so that an older view never replaces a newer one.
     pub loading: Mutex<()>,
+    /// The registry is not there, and that was said.
+    pub lost: AtomicBool,
     /// Whether an event that nobody wants was warned about.
     pub unwanted: Unwanted,
     catalog: watch::Sender<Arc<Catalog>>,
@@ -65,6 +68,7 @@ impl Pod {
             quiet,
             tasks: TaskTracker::new(),
             loading: Mutex::new(()),
+            lost: AtomicBool::new(false),
             unwanted: Unwanted::default(),
             catalog: watch::Sender::new(Arc::new(Catalog::default())),
             beat: watch::Sender::new(Instant::now()),
@@ -139,8 +143,14 @@ impl Pod {
     /// The retry settings in force for a subscription.
     #[must_use]
     pub fn policy(&self, subscription: &Subscription) -> RetryPolicy {
-        let service = self.retry.under(&self.catalog.borrow().settings);
-        service.with(subscription.retry_policy, &subscription.retry)
+        self.service_policy()
+            .with(subscription.retry_policy, &subscription.retry)
+    }
+
+    /// The retry settings in force for whoever has none of his own.
+    #[must_use]
+    pub fn service_policy(&self) -> RetryPolicy {
+        self.retry.under(&self.catalog.borrow().settings)
     }
 
     /// Whether events are published now.

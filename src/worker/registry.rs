@@ -1,8 +1,9 @@
 //! Keeps the pod's view of the subscriptions fresh, and the circuits true to their suspensions.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::catalog::Catalog;
 use super::pod::Pod;
@@ -17,6 +18,7 @@ pub async fn run(pod: Arc<Pod>) {
         if let Err(error) = &result
             && !failing
             && !error.is_disconnected()
+            && !matches!(error, StoreError::RegistryLost { .. })
         {
             warn!(%error, "the subscriptions can't be read; those known stay in force");
         }
@@ -24,22 +26,64 @@ pub async fn run(pod: Arc<Pod>) {
     }
 }
 
-/// Reads the subscriptions if they changed; true when they did.
+/// Reads them for the first time. While the registry is lost it waits: without subscriptions every event would count
+/// as unwanted.
 ///
 /// # Errors
 /// When Redis can't be reached.
+pub async fn first(pod: &Pod) -> Result<(), StoreError> {
+    loop {
+        match step(pod).await {
+            Err(StoreError::RegistryLost { .. }) => {
+                pod.turned();
+                tokio::time::sleep(pod.config.worker.registry_refresh.0).await;
+            }
+            other => return other.map(drop),
+        }
+    }
+}
+
+/// Reads the subscriptions if they changed; true when they did. Where the registry is lost those known stay in force:
+/// nobody was removed.
+///
+/// # Errors
+/// When Redis can't be reached; [`StoreError::RegistryLost`] where none are known.
 pub async fn step(pod: &Pod) -> Result<bool, StoreError> {
     let _one_at_a_time = pod.loading.lock().await;
     let before = pod.catalog();
-    if before.version.is_some() && Some(pod.store.registry_version().await?) == before.version {
+    let version = pod.store.registry_version().await?;
+    if version > 0 && pod.lost.swap(false, Ordering::Relaxed) {
+        info!("the subscriptions are in Redis again");
+    }
+    if before.version == Some(version) {
         return Ok(false);
     }
-    load(pod, &before).await?;
-    Ok(true)
+    if version == 0 && (before.version.is_some() || pod.store.had_subscriptions().await?) {
+        return lost(pod, before.version.is_some());
+    }
+    load(pod, &before).await
 }
 
-async fn load(pod: &Pod, before: &Catalog) -> Result<(), StoreError> {
+/// Says once that the registry is lost.
+fn lost(pod: &Pod, is_known: bool) -> Result<bool, StoreError> {
+    let error = pod.store.registry_lost();
+    if !pod.lost.swap(true, Ordering::Relaxed) {
+        let until = if is_known {
+            "the registry is lost: the subscriptions known stay in force, and nothing that waits is given up"
+        } else {
+            "the registry is lost: no event is read until it is back"
+        };
+        error!(%error, "{until}");
+    }
+    if is_known { Ok(false) } else { Err(error) }
+}
+
+async fn load(pod: &Pod, before: &Catalog) -> Result<bool, StoreError> {
     let registry = pod.store.registry().await?;
+    if registry.version == 0 && before.version.is_some() {
+        // It went between two looks: the next one says so.
+        return Ok(false);
+    }
     for (id, reason) in &registry.unreadable {
         warn!(
             subscription = id,
@@ -83,7 +127,7 @@ async fn load(pod: &Pod, before: &Catalog) -> Result<(), StoreError> {
         match pod.store.apply_state(&subscription).await {
             Err(error) if error.is_transient() => return Err(error),
             Err(error) => warn!(subscription = %subscription.id, %error, "its circuit does not follow its state"),
-            Ok(()) => {}
+            Ok(_) => {}
         }
     }
     if catalog.settings.enabled != before.settings.enabled {
@@ -94,5 +138,5 @@ async fn load(pod: &Pod, before: &Catalog) -> Result<(), StoreError> {
         }
     }
     pod.set_catalog(catalog);
-    Ok(())
+    Ok(true)
 }

@@ -23,8 +23,8 @@ struct Tally {
 }
 
 impl Tally {
-    async fn replay(&mut self, found: &Found) -> anyhow::Result<()> {
-        match found.partition.replay(found.letter.id).await? {
+    async fn replay(&mut self, store: &Store, found: &Found) -> anyhow::Result<()> {
+        match store.replay(&found.partition, &found.letter).await? {
             Replayed::Replayed => {
                 self.replayed += 1;
                 self.limited += u64::from(found.letter.reason.starts_with(REASON));
@@ -78,14 +78,14 @@ async fn replay_all(store: &Store, which: &Which, tally: &mut Tally) -> anyhow::
     if !which.all {
         let (found, missing) = named(store, &which.ids).await?;
         for one in &found {
-            tally.replay(one).await?;
+            tally.replay(store, one).await?;
         }
         return complain(&missing);
     }
     let mut walk = Walk::begin(store, &which.filters).await?;
     while let Some(page) = walk.next().await? {
         for one in &page {
-            tally.replay(one).await?;
+            tally.replay(store, one).await?;
         }
     }
     Ok(())

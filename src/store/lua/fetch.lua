@@ -2,9 +2,11 @@
 -- In:  ARGV redelivery, subscription, worker, how many, dead-after in ms, equal answers that make the oldest
 --      a suspect, how many of the oldest are held for sure, then the last of the members that the drain holds
 -- Out: ['lost'] not ours | ['done'] ended here | ['empty'] nothing due beyond what is held |
+--      ['rest'] nothing more may be sent now; the redelivery stays until what the drain holds is reported |
 --      ['probe' or 'drain', failures, live workers, [members passed over for the probe],
 --       [member, body or false, tries or false]…]
--- Keeps: 2, 5; the floor of Retry-After is never undercut.
+-- Keeps: 2, 5; the floor of Retry-After is never undercut; no second drain begins while this one holds anything.
+-- The circuit's `held` says how many a drain holds where those are more than HELD: so many are left to it by limits.
 
 local id, s, worker = ARGV[1], ARGV[2], ARGV[3]
 local most, dead_after, suspect_after, skip = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -13,13 +15,21 @@ expect_subscription(s)
 if not mine(REDELIVERIES, id, worker) then return { 'lost' } end
 
 local c = redis.call('HMGET', circuit(s), 'entry', 'suspended', 'open', 'not_before', 'failures', 'suspect', 'same',
-  'answer', 'skip')
+  'answer', 'skip', 'held')
 local entry, suspended, open, not_before = c[1], c[2], c[3], number(c[4])
-if entry ~= id or suspended or is_removed(s) then
+local holding = skip + #ARGV - 7
+if entry ~= id or is_removed(s) then
   done(s, id)
   return { 'done' }
 end
-if open and not_before > now then
+local floored = open and not_before > now
+-- What the drain holds may be on its way: ended here, it could be sent by a second drain, or become a dead letter.
+if (suspended or floored) and holding > 0 then return { 'rest' } end
+if suspended then
+  done(s, id)
+  return { 'done' }
+end
+if floored then
   done(s, id)
   arm(s, not_before, 'NX')
   return { 'done', ms_to_soonest() }
@@ -35,8 +45,16 @@ local members = {}
 for _, member in ipairs(due) do
   if not held[member] and #members < most then members[#members + 1] = member end
 end
+if not open and (c[10] or holding + #members > HELD) then
+  unlock()
+  if holding + #members > HELD then
+    redis.call('HSET', circuit(s), 'held', int(holding + #members))
+  else
+    redis.call('HDEL', circuit(s), 'held')
+  end
+end
 if #members == 0 then
-  if open and #ARGV == 7 and redis.call('ZCARD', retry(s)) > 0 then
+  if open and holding == 0 and redis.call('ZCARD', retry(s)) > 0 then
     done(s, id)
     arm_earliest(s)
     return { 'done', ms_to_soonest() }

@@ -12,6 +12,9 @@ local RECENT, SOURCES = base .. 'recent', base .. 'sources'
 local GROUP = 'workers'
 -- How many of the oldest deliveries a probe passes over, at most, to find one that succeeds.
 local WALK = 32
+-- How many of the oldest due deliveries a drain holds at most without a note of it, `held`, in its circuit
+-- (worker/drain/starts.rs).
+local HELD = 128
 
 local function retry(s) return base .. 'retry:' .. s end
 local function tries(s) return base .. 'tries:' .. s end
@@ -89,6 +92,12 @@ local function mine(stream, id, worker)
   return #redis.call('XPENDING', stream, GROUP, id, id, 1, worker) > 0
 end
 
+-- Whether a worker has taken the redelivery, or may have; until then nobody sends anything.
+local function is_taken(entry)
+  local pending = redis.pcall('XPENDING', REDELIVERIES, GROUP, entry, entry, 1)
+  return pending.err ~= nil or #pending > 0
+end
+
 -- The soonest wake-up this script made, for the caller's scheduler.
 local soonest = nil
 
@@ -120,10 +129,12 @@ local function clear_behind(s)
   if redis.call('SREM', BEHIND, s) == 1 then add(LEDGER, 'behind_version', 1) end
 end
 
--- Opens the circuit; true when it was closed before.
+-- Opens the circuit; true when it was closed before. A redelivery that is out then is a drain, not a probe: its note
+-- says so from now on.
 local function open_circuit(s, err)
   set_behind(s)
   local opened = redis.call('HSETNX', circuit(s), 'open', int(now)) == 1
+  if opened and redis.call('HGET', circuit(s), 'entry') then redis.call('HSETNX', circuit(s), 'held', int(HELD)) end
   redis.call('HSET', circuit(s), 'error', err)
   return opened
 end
@@ -205,7 +216,7 @@ local function done(s, id)
   redis.call('XACK', REDELIVERIES, GROUP, id)
   redis.call('XDEL', REDELIVERIES, id)
   redis.call('HDEL', ALONE, id)
-  if redis.call('HGET', circuit(s), 'entry') == id then redis.call('HDEL', circuit(s), 'entry') end
+  if redis.call('HGET', circuit(s), 'entry') == id then redis.call('HDEL', circuit(s), 'entry', 'held') end
 end
 -- Re-injects a subscription as one entry of the redelivery stream; its wake-up is already gone.
 local function reinject(s)

@@ -8,10 +8,8 @@
 --      a drain that began before the suspension is still out |
 --      ['offered', the circuit's last error, where to go on or -1, [member, reason, tries or false, body or false]…]
 -- Keeps: 2, 3 (it makes no queue less wakeable: a wake-up that finds the queue empty ends the circuit), 5. What a
--- drain may be sending just now is left to it; a probe is not waited for, since it most likely fails.
-
--- A drain holds at most that many of the oldest due deliveries (worker/drain/starts.rs).
-local HELD = 128
+-- drain may be sending just now is left to it, also where the circuit has opened meanwhile; a probe is not waited for,
+-- since it most likely fails.
 
 local s, how = ARGV[1], ARGV[2]
 local keep, longest, too_many, too_old = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
@@ -20,10 +18,12 @@ local worker, lease, room = ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11])
 expect_partition()
 expect_subscription(s)
 if is_removed(s) then return { 'moved', 0, 0, -1 } end
-local c = redis.call('HMGET', circuit(s), 'entry', 'open', 'error', 'writer', 'writes_until')
-if how == 'offer' and c[4] and c[4] ~= worker and number(c[5]) > now then return { 'busy' } end
-if how == 'bury' and worker == 'whole' and c[1] then return { 'busy' } end
-local spare = (c[1] and not c[2]) and HELD or 0
+local c = redis.call('HMGET', circuit(s), 'entry', 'error', 'writer', 'writes_until', 'held', 'open')
+if how == 'offer' and c[3] and c[3] ~= worker and number(c[4]) > now then return { 'busy' } end
+local is_out = c[1] and is_taken(c[1])
+if how == 'bury' and worker == 'whole' and is_out then return { 'busy' } end
+local spare = 0
+if is_out and (c[5] or not c[6]) then spare = math.max(HELD, number(c[5])) end
 
 local picked, reasons, is_picked = {}, {}, {}
 local function pick(member, reason)
@@ -75,7 +75,7 @@ if keep then find_many() end
 local go_on = more and from or -1
 
 if how == 'offer' then
-  local answer, bytes = { 'offered', c[3] or '', go_on }, 0
+  local answer, bytes = { 'offered', c[2] or '', go_on }, 0
   for i, member in ipairs(picked) do
     if bytes > room then
       answer[3] = tonumber(ARGV[8])
@@ -104,7 +104,7 @@ unlock()
 local many, old = 0, 0
 for i, member in ipairs(picked) do
   local tried = redis.call('HGET', tries(s), member)
-  local err = tried and string.match(tried, '^%d+ %d+ %d+ (.*)$') or c[3] or ''
+  local err = tried and string.match(tried, '^%d+ %d+ %d+ (.*)$') or c[2] or ''
   if can_move(member) and bury(s, member, reasons[i], err) then
     if reasons[i] == too_many then many = many + 1 else old = old + 1 end
   end

@@ -2,7 +2,7 @@
 
 use fred::prelude::*;
 
-use super::written;
+use super::{Terms, written};
 use crate::domain::service::ServiceSettings;
 use crate::store::Store;
 use crate::store::error::StoreError;
@@ -29,7 +29,7 @@ impl Store {
         &self,
         edit: impl Fn(&mut ServiceSettings) -> Result<(), E>,
     ) -> Result<ServiceSettings, E> {
-        self.change_field(None, SETTINGS_FIELD, |_, json| {
+        self.change_field(Terms::default(), SETTINGS_FIELD, |_, json| {
             // What can't be read is set anew: nobody else could mend it.
             let mut settings = json.and_then(|json| read_settings(&json).ok()).unwrap_or_default();
             edit(&mut settings)?;

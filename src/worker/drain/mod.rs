@@ -9,6 +9,7 @@ mod post;
 mod reports;
 mod starts;
 mod together;
+mod whose;
 
 use std::collections::{HashSet, VecDeque};
 use std::pin::Pin;
@@ -20,11 +21,11 @@ use tracing::info;
 
 use self::post::{Posted, Sent};
 use self::together::Doubt;
+use self::whose::Whose;
 use super::catalog::Subscriber;
 use super::ends;
 use super::lane::{ALONE_FROM, Lane, POISON_FROM};
 use super::persist::persist;
-use super::registry;
 use crate::domain::ids::{Member, StreamId, SubscriptionId};
 use crate::domain::limit::{Growth, Limit};
 use crate::domain::subscription::Subscription;
@@ -40,15 +41,10 @@ pub(super) async fn run(lane: &Arc<Lane>, id: StreamId, times: u32, subscription
         subscription,
         worker: lane.pod.name.clone(),
     };
-    let subscriber = persist("reading a subscription", &lane.partition, || async {
-        // It may have been woken because its destination changed: what this pod knew is of no use then.
-        registry::step(&lane.pod).await?;
-        lane.pod.subscriber(&redelivery.subscription).await
-    })
-    .await;
-    let Some(subscriber) = subscriber else {
-        reports::drop_orphans(lane, &redelivery).await;
-        return;
+    let subscriber = match whose::find(lane, &redelivery.subscription).await {
+        Whose::Subscriber(subscriber) => subscriber,
+        Whose::Removed => return whose::drop_orphans(lane, &redelivery).await,
+        Whose::Unknown(problem) => return whose::put_off(lane, &redelivery, &problem).await,
     };
     if times < ALONE_FROM {
         Drain::new(lane, redelivery, since, subscriber, false).run().await;
@@ -117,6 +113,9 @@ struct Drain {
 enum Streak {
     /// The subscriber refused, and nothing is known of the others.
     Counts,
+    /// It was refused before, and nothing is known of the others: it does not count again, and is to blame only once
+    /// another succeeds.
+    Waits,
     /// Others succeeded around it.
     Ignores,
 }
@@ -240,8 +239,10 @@ impl Drain {
                 });
             }
             Judgement::Refused => self.refuse(&sent, Streak::Counts).await,
-            Judgement::Unavailable if self.is_to_blame(&sent) => self.refuse(&sent, Streak::Ignores).await,
-            Judgement::Unavailable => self.failures.push(sent),
+            Judgement::Unavailable => match self.blame(&sent) {
+                Some(streak) => self.refuse(&sent, streak).await,
+                None => self.failures.push(sent),
+            },
             Judgement::Gone => {
                 self.gone = Some(sent.to);
                 self.ending = Some(Ending::Gone);
@@ -249,12 +250,17 @@ impl Drain {
         }
     }
 
-    /// A suspect that fails again although the probe behind it has succeeded, or a delivery that was to blame before:
-    /// it holds up nobody.
-    fn is_to_blame(&self, sent: &Sent) -> bool {
-        let suspect = self.last_success > 0 && self.suspects.contains(&sent.member);
-        let again = sent.refused_before && !self.probing;
-        sent.answer.suspects_delivery() && (suspect || again)
+    /// A suspect that fails again although the probe behind it has succeeded is to blame. One that was refused before
+    /// holds up nobody; without a success of another it may be the subscriber that fails now.
+    fn blame(&self, sent: &Sent) -> Option<Streak> {
+        let succeeded = self.last_success > 0;
+        let suspect = succeeded && self.suspects.contains(&sent.member) && sent.answer.suspects_delivery();
+        let again = sent.refused_before && !self.probing && sent.answer.blames_delivery();
+        match (suspect || again, succeeded) {
+            (false, _) => None,
+            (true, true) => Some(Streak::Ignores),
+            (true, false) => Some(Streak::Waits),
+        }
     }
 
     async fn reported(&mut self, delivered: Delivered) {

@@ -42,8 +42,10 @@ impl Drain {
         let (wait, error) = (policy.wait(sent.attempt - 1, rand::random()), answer.describe());
         let (refused, closed) = persist("reporting a refusal", &self.lane.partition, || async {
             let mut limits = self.lane.pod.refusal_limits();
-            if streak == Streak::Ignores {
-                limits.open_after = 0;
+            match streak {
+                Streak::Counts => {}
+                Streak::Waits => limits.open_after = u32::MAX,
+                Streak::Ignores => limits.open_after = 0,
             }
             self.lane
                 .partition
@@ -123,7 +125,8 @@ impl Drain {
         if failed.buried {
             buried(&self.redelivery, member, &failure.error);
         }
-        if failure.tried {
+        // Attempts at another destination say nothing about this one.
+        if failure.tried && !moved {
             ends::after_attempts(&self.lane, &subscription, failed.attempts).await;
         }
     }
@@ -168,16 +171,6 @@ async fn destination_moved(lane: &Lane, sent_to: &Subscription) -> bool {
         .is_some_and(|now| now.subscription.destination != sent_to.destination)
 }
 
-/// The subscription is not in the registry: what was parked for it by a pod that had not noticed goes too.
-pub(super) async fn drop_orphans(lane: &Lane, redelivery: &Redelivery) {
-    info!(subscription = %redelivery.subscription, "the subscription was removed: dropping what was parked for it");
-    persist("removing a subscription", &lane.partition, || {
-        lane.partition.remove(&redelivery.subscription)
-    })
-    .await;
-    fetch_one(lane, redelivery).await;
-}
-
 /// The oldest delivery killed every worker that processed it alone: it, and only it, becomes a dead letter.
 pub(super) async fn bury_oldest(lane: &Lane, redelivery: &Redelivery) {
     if let Fetched::Due { parked, .. } = fetch_one(lane, redelivery).await
@@ -204,7 +197,7 @@ fn buried(redelivery: &Redelivery, member: Member, error: &str) {
     warn!(%subscription, event = %member.0, error, "delivery given up: kept as a dead letter");
 }
 
-async fn fetch_one(lane: &Lane, redelivery: &Redelivery) -> Fetched {
+pub(super) async fn fetch_one(lane: &Lane, redelivery: &Redelivery) -> Fetched {
     persist("fetching what is due", &lane.partition, || {
         lane.partition
             .fetch(redelivery, 1, lane.pod.dead_after(), std::iter::empty())

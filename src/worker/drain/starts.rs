@@ -1,6 +1,6 @@
 //! What a drain starts: requests up to its ramp, reports of what was delivered, fetches of what is due next.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -44,7 +44,8 @@ impl Drain {
                 return;
             }
             self.started += 1;
-            if let Some(group) = self.group() {
+            // A panic is about one of them: sent alone, it shows which.
+            if let Ok(Some(group)) = catch_unwind(AssertUnwindSafe(|| self.group())) {
                 self.start_together(group, share);
                 continue;
             }
@@ -76,10 +77,17 @@ impl Drain {
             self.subscriber = now;
         }
         if !serves && !self.ready.is_empty() {
-            for parked in self.ready.drain(..) {
-                self.held.remove(&parked.member);
-            }
+            self.drop_ready();
             self.probing = false;
+            // Its circuit may not know yet: what is due would be fetched again and again.
+            self.ending.get_or_insert(Ending::Leaving);
+        }
+    }
+
+    /// What was fetched and not sent is not sent any more.
+    fn drop_ready(&mut self) {
+        for parked in self.ready.drain(..) {
+            self.held.remove(&parked.member);
         }
     }
 
@@ -157,6 +165,10 @@ impl Drain {
         match fetched {
             Fetched::Lost | Fetched::Done => self.ending = Some(Ending::Over),
             Fetched::Empty => self.exhausted = true,
+            Fetched::Rest => {
+                self.drop_ready();
+                self.exhausted = true;
+            }
             Fetched::Due {
                 probe,
                 failures,

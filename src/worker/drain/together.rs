@@ -3,6 +3,7 @@
 //! Only a 2xx says something about all of them. An answer that may be about what the message holds (a refusal, a 500)
 //! blames nobody: its deliveries are sent again at once, one by one, and what each of those is answered counts as
 //! always. When none of them was to blame, it was the number that the subscriber did not take: half of it from then on.
+//! So it is when the connection breaks, which is all that some servers say to a message that is too large.
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
@@ -172,7 +173,7 @@ impl Drain {
                 self.ending = Some(Ending::Gone);
             }
             Judgement::Refused => self.one_by_one(group),
-            Judgement::Unavailable if answer.blames_delivery() => self.one_by_one(group),
+            Judgement::Unavailable if answer.blames_delivery() || answer.broke_off() => self.one_by_one(group),
             Judgement::Unavailable => {
                 if answer.timed_out() {
                     self.took_too_many(group.len());

@@ -117,3 +117,30 @@ async fn all_dead_letters_of_a_removed_subscription_stay_until_purged() {
     assert_eq!(purged, "70 dead letters purged\n");
     assert_eq!(redis.cli(&["XLEN", "holdfast:{0}:dead"]), "0");
 }
+
+/// Tombstones stand for a day; dead letters for as long as nobody purges them.
+#[tokio::test]
+async fn dead_letters_outlive_the_tombstone_of_their_subscription() {
+    let redis = TestRedis::start();
+    let cli = Cli::of(&redis);
+    let store = store(&redis).await;
+    let (id, kept) = (cli.add(&["http://127.0.0.1:9/"]), cli.add(&["http://127.0.0.1:9/"]));
+    for id in [&id, &kept] {
+        cli.feed(&["publish", "-"], EVENT).ok();
+        settle(&store, id, Verdict::GivenUp, None).await;
+    }
+    cli.run(&["subscriptions", "remove", &id]).ok();
+    redis.cli(&["DEL", "holdfast:{0}:removed"]);
+    let replayed = cli.run(&["dead-letters", "replay", "--all"]).ok();
+    assert!(
+        replayed.contains("1 dead letter put back") && replayed.contains("1 left") && replayed.contains("removed"),
+        "{replayed}"
+    );
+    assert_eq!(redis.cli(&["XLEN", "holdfast:{0}:dead"]), "1");
+
+    // Where the registry is lost nobody was removed.
+    redis.cli(&["RENAME", "holdfast:subscriptions", "saved"]);
+    cli.run(&["dead-letters", "replay", "--all"])
+        .fails(&["restore the key"]);
+    assert_eq!(redis.cli(&["XLEN", "holdfast:{0}:dead"]), "1");
+}

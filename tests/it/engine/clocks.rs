@@ -111,3 +111,27 @@ async fn a_thousand_events_of_one_millisecond_keep_their_order() {
     let sequence: Vec<u64> = accepted(&sink).iter().map(|delivery| delivery.event.sequence).collect();
     assert!(sequence.is_sorted(), "{sequence:?}");
 }
+
+/// Redis' clock was an hour ahead for a while, as after a failover to a server that was set wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wake_ups_of_a_clock_that_was_ahead_are_brought_back() {
+    let far = [
+        ("HOLDFAST_RETRY__DELAY", "20m"),
+        ("HOLDFAST_RETRY__MAX_DELAY", "20m"),
+        ("HOLDFAST_WORKER__AUDIT", "200ms"),
+    ];
+    let deployment = Deployment::start(1, &far).await;
+    let sink = Deployment::sink(Mode::Status(503)).await;
+    let id = deployment.subscribe(&sink.url("/events"), |_| {}).await;
+    deployment.publish(3).await;
+    deployment.parked(3).await;
+    let due = deployment.census(&id).await.next_wakeup_ms.unwrap();
+    sink.set_mode(Mode::Ok).await;
+    let ahead = (due + 3_600_000).to_string();
+    let member = deployment.cli(&["ZRANGE", &format!("holdfast:{{0}}:retry:{id}"), "0", "0"]);
+    deployment.cli(&["ZADD", &format!("holdfast:{{0}}:retry:{id}"), &ahead, &member]);
+    deployment.cli(&["HSET", &format!("holdfast:{{0}}:circuit:{id}"), "not_before", &ahead]);
+    deployment.cli(&["ZADD", "holdfast:{0}:wakeups", &ahead, id.as_str()]);
+    deployment.settled().await;
+    assert_eq!(deployment.expect_all_at(&id, &sink), 0);
+}

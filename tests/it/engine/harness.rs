@@ -65,6 +65,18 @@ impl Deployment {
 
     /// Starts one more pod and waits for its first heartbeat; answers its place in `pods`.
     pub(crate) async fn add_pod(&mut self, more: &[(&str, &str)]) -> usize {
+        let (at, name) = self.start_pod(more);
+        let first = format!("{name}-");
+        wait_until("the new pod lives", SOON, async || {
+            let workers = self.cli(&["ZRANGE", "holdfast:{0}:workers", "0", "-1"]);
+            workers.lines().any(|worker| worker.starts_with(&first))
+        })
+        .await;
+        at
+    }
+
+    /// Starts one more pod; answers its place in `pods` and its name.
+    pub(crate) fn start_pod(&mut self, more: &[(&str, &str)]) -> (usize, String) {
         let name = format!("pod{}", self.names.fetch_add(1, Ordering::Relaxed));
         let url = self.redis.url();
         let environment: Vec<(&str, &str)> = SHORT_TIMES
@@ -78,13 +90,7 @@ impl Deployment {
             .chain(more.iter().copied())
             .collect();
         self.pods.push(Holdfast::start(&["serve"], &environment));
-        let first = format!("{name}-");
-        wait_until("the new pod lives", SOON, async || {
-            let workers = self.cli(&["ZRANGE", "holdfast:{0}:workers", "0", "-1"]);
-            workers.lines().any(|worker| worker.starts_with(&first))
-        })
-        .await;
-        self.pods.len() - 1
+        (self.pods.len() - 1, name)
     }
 
     pub(crate) fn partition(&self) -> &Partition {

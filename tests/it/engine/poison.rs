@@ -1,5 +1,8 @@
 //! Events and deliveries that are themselves the problem: they end as dead letters, they alone.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use holdfast::cli::sink::Mode;
 use holdfast::domain::ids::StreamId;
 use rstest::rstest;
@@ -170,6 +173,34 @@ async fn one_event_that_gets_404_is_tried_a_few_times_then_dead() {
         .filter(|request| is_third(&request.body))
         .count();
     assert_eq!(tries, 4);
+}
+
+/// Refused once, then nothing works any more: no success since shows that it is to blame.
+#[rstest]
+#[case(500)]
+#[case(502)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_was_refused_before_an_outage_is_kept_through_it(#[case] status: u16) {
+    let settings = [
+        ("HOLDFAST_RETRY__DELAY", "50ms"),
+        ("HOLDFAST_RETRY__REFUSED_ATTEMPTS", "3"),
+    ];
+    let deployment = Deployment::start(1, &settings).await;
+    let up = Arc::new(AtomicBool::new(false));
+    let is_up = Arc::clone(&up);
+    let subscriber = Subscriber::start(move |seen| match seen.attempt {
+        1 => Reply::Status(404),
+        _ if is_up.load(Ordering::SeqCst) => Reply::Status(200),
+        _ => Reply::Status(status),
+    })
+    .await;
+    let id = deployment.subscribe(&subscriber.url(), |_| {}).await;
+    deployment.publish(1).await;
+    wait_until("it was tried many times", SOON, async || subscriber.count() >= 12).await;
+    assert!(deployment.dead_letters().await.is_empty());
+    up.store(true, Ordering::SeqCst);
+    deployment.settled().await;
+    assert_eq!(deployment.expect_all(&id, &subscriber.accepted()), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,6 +27,8 @@ pub(crate) enum Reply {
     Hold,
     /// The same with another status.
     HoldThen(u16),
+    /// None: the connection breaks.
+    Break,
 }
 
 /// One request.
@@ -165,6 +167,8 @@ where
         }
         Reply::Hold => held(&gate, 200).await,
         Reply::HoldThen(status) => held(&gate, status).await,
+        // Takes the task of the connection along, without a word.
+        Reply::Break => std::panic::resume_unwind(Box::new("the connection breaks")),
     };
     *response.status_mut() = status.try_into().unwrap();
     if (200..300).contains(&status) {

@@ -241,6 +241,96 @@ async fn with_a_maximum_of_attempts_deliveries_become_dead_letters_and_can_be_re
     assert!(deployment.dead_letters().await.is_empty());
 }
 
+/// Its last attempt was made at the destination that was wrong, and ends when that was corrected already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_whose_destination_was_corrected_is_not_removed_for_the_old_one() {
+    let deployment = Deployment::start(1, &[("HOLDFAST_RETRY__DELAY", "100ms")]).await;
+    let good = Deployment::sink(Mode::Ok).await;
+    let wrong = Subscriber::start(|seen| match seen.attempt {
+        1 => Reply::Status(503),
+        _ => Reply::HoldThen(503),
+    })
+    .await;
+    let id = deployment
+        .subscribe(&wrong.url(), |subscription| {
+            after_attempts(subscription, DeliveryRetryPolicy::TerminateAfterRetries, 2);
+        })
+        .await;
+    deployment.publish(1).await;
+    wait_until("the last attempt is on its way", SOON, async || {
+        wrong.count() == 2 && wrong.in_flight() == 1
+    })
+    .await;
+    deployment.publish(9).await;
+    deployment.parked(10).await;
+    let url: url::Url = good.url("/events").parse().unwrap();
+    deployment
+        .store
+        .update_subscription(&id, |subscription| subscription.destination = url.clone())
+        .await
+        .unwrap();
+    wrong.open();
+    deployment.settled().await;
+    assert_eq!(deployment.expect_all_at(&id, &good), 0);
+    assert!(deployment.store.subscription(&id).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resumed_subscription_has_all_its_attempts_again() {
+    let deployment = Deployment::start(1, &[("HOLDFAST_RETRY__DELAY", "100ms")]).await;
+    let sink = Deployment::sink(Mode::Status(503)).await;
+    let id = deployment
+        .subscribe(&sink.url("/events"), |subscription| {
+            after_attempts(subscription, DeliveryRetryPolicy::SuspendRetries, 3);
+        })
+        .await;
+    deployment.publish(1).await;
+    let suspended = async || {
+        let known = deployment.store.subscription(&id).await.unwrap().unwrap();
+        known.is_suspended() && deployment.census(&id).await.suspended
+    };
+    wait_until("it is suspended", SOON, suspended).await;
+    assert_eq!(sink.counts().requests, 3);
+    deployment.resume(&id).await;
+    wait_until("it is suspended again", SOON, suspended).await;
+    assert_eq!(sink.counts().requests, 6);
+}
+
+/// The drain of before holds what it sends: nothing of it is sent a second time by another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn suspended_and_resumed_while_requests_are_out_nothing_is_sent_twice() {
+    let deployment = Deployment::start(2, &[]).await;
+    let subscriber = Subscriber::start(|_| Reply::Hold).await;
+    let id = deployment
+        .subscribe(&subscriber.url(), |subscription| subscription.max_in_flight = Some(2))
+        .await;
+    deployment.suspend(&id).await;
+    deployment.publish(40).await;
+    deployment.parked(40).await;
+    deployment.resume(&id).await;
+    subscriber.release(4);
+    wait_until("four are through and more are out", SOON, async || {
+        subscriber.accepted().len() == 4 && subscriber.in_flight() >= 2
+    })
+    .await;
+    let out = subscriber.in_flight();
+    deployment.suspend(&id).await;
+    subscriber.release(1);
+    wait_until("what was answered is reported", SOON, async || {
+        deployment.census(&id).await.parked == 35
+    })
+    .await;
+    assert!(subscriber.in_flight() >= out - 1, "the others are still out");
+    assert!(deployment.census(&id).await.draining, "and so is their drain");
+    let bury = deployment.store.bury_older(&id, Duration::ZERO);
+    assert_eq!(bury.await.unwrap(), None, "they are not made dead letters meanwhile");
+    deployment.resume(&id).await;
+    subscriber.open();
+    deployment.settled().await;
+    assert_eq!(deployment.expect_all(&id, &subscriber.accepted()), 0);
+    assert_eq!(subscriber.count(), 40, "each was sent once");
+}
+
 async fn nothing_left(deployment: &Deployment, id: &SubscriptionId) {
     wait_until("nothing is left of it", SOON, async || {
         ["retry", "tries", "circuit"]

@@ -129,6 +129,34 @@ async fn a_subscriber_that_takes_few_at_once_gets_few() {
     );
 }
 
+/// Who has no room for a large message may know no other way to say so than to break the connection.
+#[tokio::test]
+async fn a_subscriber_that_breaks_the_connection_on_many_gets_few() {
+    let script = |seen: &Seen| {
+        if events(seen) > 8 {
+            Reply::Break
+        } else {
+            Reply::Status(200)
+        }
+    };
+    let deployment = Deployment::start(1, &[]).await;
+    let subscriber = Subscriber::start(script).await;
+    let id = deployment
+        .subscribe(&subscriber.url(), |to| {
+            (to.coalesce, to.max_in_flight) = (true, Some(1))
+        })
+        .await;
+    deployment.suspend(&id).await;
+    let published = deployment.publish(400).await;
+    deployment.parked(400).await;
+    deployment.resume(&id).await;
+    deployment.settled().await;
+    assert_eq!(ids(&subscriber.accepted()).len(), published.len());
+    let broken = subscriber.seen().iter().filter(|seen| events(seen) > 8).count();
+    assert_eq!(broken, 1, "once is enough to know");
+    assert!(!deployment.pods[0].stderr().contains("subscriber unavailable"));
+}
+
 #[rstest]
 #[case::off(|to: &mut Subscription| to.coalesce = false)]
 #[case::raw(|to: &mut Subscription| to.payload = PayloadFormat::Raw)]

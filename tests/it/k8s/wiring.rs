@@ -14,6 +14,7 @@ pub(super) fn complaints(manifests: &Manifests, config: &InForce) -> Vec<String>
     ports(manifests, config, &mut found);
     selectors(manifests, &mut found);
     services(manifests, &mut found);
+    peers(manifests, config, &mut found);
     account(manifests, &mut found);
     filled_in(manifests, &mut found);
     found
@@ -150,6 +151,16 @@ fn services(manifests: &Manifests, found: &mut Vec<String>) {
     let metrics = manifests.at("Service/holdfast-metrics", "/spec");
     if metrics["clusterIP"] != "None" || metrics["publishNotReadyAddresses"] != true {
         found.push("a pod that is not ready is not scraped".to_owned());
+    }
+}
+
+/// Without Redis a pod that takes in asks the others where all of them are found, ready or not.
+fn peers(manifests: &Manifests, config: &InForce, found: &mut Vec<String>) {
+    let env = manifests.at(API, CONTAINER)["env"].as_array();
+    let asked = env.and_then(|env| env.iter().find(|entry| entry["name"] == "HOLDFAST_ADMIN__PEERS"));
+    let place = format!("holdfast-metrics:{}", config.port("HOLDFAST_ADMIN__LISTEN"));
+    if asked.is_none_or(|asked| asked["value"] != place) {
+        found.push(format!("{API}: its peers are not asked at {place}"));
     }
 }
 

@@ -184,6 +184,10 @@ fn mistakes() -> Vec<(Mistake, &'static str)> {
         ),
         (container(API, "/env/4", json!(null)), "password is in a log"),
         (
+            container(API, "/env/5/value", json!("holdfast:9090")),
+            "its peers are not asked at holdfast-metrics:9090",
+        ),
+        (
             container(
                 WORKER,
                 "/env/1",

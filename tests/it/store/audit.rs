@@ -7,7 +7,7 @@ use holdfast::store::settle::Verdict;
 use super::{Bench, LONG, NOW, due, id, names, outcome, settlement};
 
 async fn audit(bench: &Bench) -> u64 {
-    bench.partition.audit(&[id("a"), id("b")]).await.unwrap()
+    bench.partition.audit(&[id("a"), id("b")], |_| LONG).await.unwrap()
 }
 
 /// Drains everything that is parked for `a`.
@@ -32,7 +32,7 @@ async fn what_is_well_is_left_alone() {
     for _ in 0..3 {
         let repaired = bench
             .partition
-            .audit(&[id("a"), id("b"), id("c"), id("d")])
+            .audit(&[id("a"), id("b"), id("c"), id("d")], |_| LONG)
             .await
             .unwrap();
         assert_eq!(repaired, 0);
@@ -45,13 +45,15 @@ async fn a_redelivery_that_nobody_read_yet_is_not_doubled() {
     let bench = Bench::start().await;
     bench.put("a", Verdict::Behind, NOW, 1).await;
     bench.partition.reinject().await.unwrap();
+    for _ in 0..5 {
+        // However long that takes: nothing may be published, or every drain has its hands full.
+        assert_eq!(audit(&bench).await, 0);
+    }
+    let waiting = bench.read("w1", Stream::Redeliveries).await;
+    assert_eq!(waiting.len(), 1);
     assert_eq!(audit(&bench).await, 0);
-    assert_eq!(audit(&bench).await, 1, "two audits later it is given up");
-    drain(&bench).await;
-    assert!(
-        bench.sound(&["a"]).await.redeliveries.is_empty(),
-        "and nothing of it is left"
-    );
+    let redelivery = super::redelivery(&waiting[0], "w1");
+    assert_eq!(due(bench.fetch(&redelivery, &[]).await).len(), 1);
 }
 
 #[tokio::test]
@@ -88,7 +90,7 @@ async fn an_acknowledged_redelivery_is_made_again() {
             &redelivery.id.to_string(),
         ])
         .await;
-    assert_eq!((audit(&bench).await, audit(&bench).await), (0, 1));
+    assert_eq!((audit(&bench).await, audit(&bench).await), (1, 0));
     drain(&bench).await;
     assert!(bench.sound(&["a"]).await.redeliveries.is_empty());
 }

@@ -130,6 +130,24 @@ async fn the_floor_holds_for_a_redelivery_that_is_out_already() {
 }
 
 #[tokio::test]
+async fn a_floor_that_comes_during_a_drain_leaves_the_redelivery_to_what_it_holds() {
+    let bench = Bench::start().await;
+    let (redelivery, members) = draining(&bench, 4).await;
+    let until = (bench.now().await + 600_000).to_string();
+    let _: i64 = bench
+        .raw(&["HSET", &bench.key("circuit:a"), "open", "1", "not_before", &until])
+        .await;
+    assert!(matches!(bench.fetch(&redelivery, &members[..2]).await, Fetched::Rest));
+    assert_eq!(bench.circuit("a").await["entry"], redelivery.id.to_string());
+    assert!(
+        matches!(bench.fetch(&redelivery, &[]).await, Fetched::Done),
+        "it holds nothing more"
+    );
+    assert_eq!(bench.wakeup("a").await.map(|at| at.to_string()), Some(until));
+    bench.sound(&["a"]).await;
+}
+
+#[tokio::test]
 async fn a_probe_with_nothing_due_waits_for_what_is_due_first() {
     let bench = Bench::start().await;
     let (redelivery, members) = probing(&bench, 1).await;

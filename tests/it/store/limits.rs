@@ -91,7 +91,7 @@ async fn a_full_redis_refuses_events_and_goes_on_with_what_is_in() {
         .await
         .unwrap();
     assert_eq!(partition.finish(&c).await.unwrap(), Finished::Done);
-    partition.audit(&[id("a"), id("b"), id("c")]).await.unwrap();
+    partition.audit(&[id("a"), id("b"), id("c")], |_| LONG).await.unwrap();
     assert!(partition.wake(&id("a"), Wake::Fresh).await.unwrap().reinjected);
 
     let suspended = State::Suspended {

@@ -9,7 +9,7 @@ use holdfast::store::settle::Verdict;
 use holdfast::store::{Store, StoreError};
 use tokio::task::JoinSet;
 
-use super::{Bench, LONG, id};
+use super::{Bench, LONG, NOW, id};
 
 fn subscription(id: SubscriptionId) -> Subscription {
     let destination = "http://127.0.0.1:9/".parse().unwrap();
@@ -123,6 +123,77 @@ async fn suspending_and_resuming_reach_every_partition() {
         assert!(partition.behind().await.unwrap().is_empty());
         assert!(!partition.set_suspended(&id("a"), resumed.version, true).await.unwrap());
     }
+}
+
+/// The registry lost its newest writes, a circuit kept what they said.
+#[tokio::test]
+async fn a_state_of_which_only_the_circuit_knows_gives_way_to_the_registry() {
+    let bench = Bench::start().await;
+    bench.store.add_subscription(subscription(id("a"))).await.unwrap();
+    bench.put("a", Verdict::Behind, NOW, 1).await;
+    let suspend = || State::Suspended {
+        reason: "an operator asked".to_owned(),
+        since: "2026-11-23T04:00:00Z".to_owned(),
+    };
+    for after in ["apply", "resume"] {
+        let _: i64 = bench.raw(&["COPY", "holdfast:subscriptions", "saved", "REPLACE"]).await;
+        for _ in 0..5 {
+            bench.store.set_state(&id("a"), suspend()).await.unwrap();
+        }
+        let _: String = bench.raw(&["RENAME", "saved", "holdfast:subscriptions"]).await;
+        let known = bench.store.subscription(&id("a")).await.unwrap().unwrap();
+        assert!(!known.is_suspended() && bench.circuit("a").await.contains_key("suspended"));
+        match after {
+            "apply" => drop(bench.store.apply_state(&known).await.unwrap()),
+            _ => drop(bench.store.set_state(&id("a"), State::Enabled).await.unwrap()),
+        }
+        let circuit = bench.circuit("a").await;
+        assert!(!circuit.contains_key("suspended"), "{after}: {circuit:?}");
+        let now = bench.store.subscription(&id("a")).await.unwrap().unwrap();
+        assert_eq!(circuit["version"], now.version.to_string(), "{after}");
+        assert_eq!(bench.store.registry_version().await.unwrap(), now.version, "{after}");
+        bench.sound(&["a"]).await;
+    }
+    let now = bench.store.subscription(&id("a")).await.unwrap().unwrap();
+    bench.store.apply_state(&now).await.unwrap();
+    let again = bench.store.subscription(&id("a")).await.unwrap().unwrap();
+    assert_eq!(again.version, now.version, "where they agree nothing is written");
+}
+
+#[tokio::test]
+async fn what_follows_from_an_answer_is_done_only_where_requests_still_go_there() {
+    let bench = Bench::start().await;
+    let (store, name) = (&bench.store, id("a"));
+    let added = store.add_subscription(subscription(name.clone())).await.unwrap();
+    let (here, elsewhere) = (added.destination, "http://127.0.0.1:8/".parse().unwrap());
+    assert!(!store.suspend_at(&name, &elsewhere, "it said 410").await.unwrap());
+    assert!(!store.remove_at(&name, &elsewhere).await.unwrap());
+    assert_eq!(store.registry_version().await.unwrap(), added.version);
+    assert!(bench.partition.tombstones().await.unwrap().is_empty());
+
+    assert!(store.suspend_at(&name, &here, "it said 410").await.unwrap());
+    assert!(bench.circuit("a").await.contains_key("suspended"));
+    assert!(!store.suspend_at(&name, &here, "it said so again").await.unwrap());
+    let known = store.subscription(&name).await.unwrap().unwrap();
+    assert!(matches!(known.state, State::Suspended { reason, .. } if reason == "it said 410"));
+    assert!(store.remove_at(&name, &here).await.unwrap());
+    assert!(store.subscription(&name).await.unwrap().is_none());
+    assert_eq!(bench.partition.tombstones().await.unwrap(), ["a"]);
+    assert!(!store.remove_at(&name, &here).await.unwrap(), "a repeat finds none");
+}
+
+#[tokio::test]
+async fn one_that_can_not_be_read_can_be_removed() {
+    let bench = Bench::start().await;
+    bench.store.add_subscription(subscription(id("a"))).await.unwrap();
+    let _: i64 = bench.raw(&["HSET", "holdfast:subscriptions", "b", "{oops"]).await;
+    assert!(bench.store.remove_subscription(&id("b")).await.unwrap());
+    assert!(
+        !bench.store.remove_subscription(&id("b")).await.unwrap(),
+        "a repeat finds none"
+    );
+    let registry = bench.store.registry().await.unwrap();
+    assert_eq!((registry.subscriptions.len(), registry.unreadable.len()), (1, 0));
 }
 
 #[tokio::test]

@@ -212,6 +212,43 @@ async fn a_drain_keeps_what_it_sends_and_a_probe_does_not() {
     assert_eq!((state.total("delivered"), state.total("dead_lettered")), (100, 190));
 }
 
+/// Another pod's delivery, sent directly before that, was not answered.
+#[tokio::test]
+async fn a_drain_keeps_what_it_sends_when_the_circuit_opens_meanwhile() {
+    let bench = Bench::start().await;
+    bench.put("a", Verdict::Behind, NOW, 9).await;
+    let redelivery = bench.take("w1").await;
+    let sending = names(&due(bench.fetch(&redelivery, &[]).await));
+    bench.put("a", Verdict::Unavailable, LONG, 1).await;
+    assert!(bench.is_open("a").await);
+    assert_eq!(bury(&bench, &keep("a", 2)).await.0, Moved::default());
+    assert_eq!(bench.partition.delivered(&redelivery, &sending).await.unwrap().left, 9);
+    bench.sound(&["a"]).await;
+}
+
+/// A drain that began before the limit was set holds more than one that begins under it.
+#[tokio::test]
+async fn a_drain_that_holds_many_keeps_all_of_them() {
+    let bench = Bench::start().await;
+    let all = bench.put("a", Verdict::Behind, NOW, 600).await;
+    let redelivery = bench.take("w1").await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.extend(names(&due(bench.fetch(&redelivery, &held).await)));
+    }
+    assert_eq!(held, all[..400]);
+    bury(&bench, &keep("a", 10)).await;
+    let left = members(&bench.queue("a").await);
+    assert_eq!(left, held, "no more and no less");
+    // With fewer of them left, the next fetch says so.
+    bench.partition.delivered(&redelivery, &held[..390]).await.unwrap();
+    assert!(matches!(bench.fetch(&redelivery, &held[390..]).await, Fetched::Empty));
+    bench.put("a", Verdict::Behind, NOW, 200).await;
+    bury(&bench, &keep("a", 10)).await;
+    assert_eq!(bench.queue("a").await.len(), 128);
+    bench.sound(&["a"]).await;
+}
+
 #[tokio::test]
 async fn a_queue_that_was_emptied_comes_to_rest_at_its_wake_up() {
     let bench = Bench::start().await;

@@ -1,5 +1,6 @@
 //! Suspending and resuming: versions, what is kept, and what is woken.
 
+use holdfast::store::circuits::Wake;
 use holdfast::store::drain::{Failure, Fetched, Finished};
 use holdfast::store::settle::Verdict;
 
@@ -155,4 +156,59 @@ async fn older_ones_are_not_buried_while_a_drain_may_be_sending_them() {
     bench.partition.finish(&redelivery).await.unwrap();
     assert_eq!(bury().await, Some(3));
     assert_eq!(bench.sound(&["a"]).await.total("dead_lettered"), 3);
+}
+
+#[tokio::test]
+async fn a_fetch_for_a_suspended_one_leaves_the_redelivery_to_what_the_drain_still_holds() {
+    let bench = Bench::start().await;
+    let members = bench.put("a", Verdict::Behind, NOW, 3).await;
+    let redelivery = bench.take("w1").await;
+    let held = bench.partition.fetch(&redelivery, 2, LONG, std::iter::empty());
+    let held = names(&due(held.await.unwrap()));
+    assert_eq!(held, members[..2]);
+    bench.partition.set_suspended(&id("a"), 1, true).await.unwrap();
+    assert!(matches!(bench.fetch(&redelivery, &held).await, Fetched::Rest));
+    let bury = async || bench.store.bury_older(&id("a"), NOW).await.unwrap();
+    assert_eq!(bury().await, None, "they may be on their way");
+    bench.partition.set_suspended(&id("a"), 2, false).await.unwrap();
+    assert!(
+        bench.partition.reinject().await.unwrap().lateness.is_empty(),
+        "one drain is out"
+    );
+    bench.partition.set_suspended(&id("a"), 3, true).await.unwrap();
+    bench.partition.delivered(&redelivery, &held).await.unwrap();
+    assert_eq!(bench.partition.finish(&redelivery).await.unwrap(), Finished::Done);
+    assert_eq!(bury().await, Some(1));
+    bench.sound(&["a"]).await;
+}
+
+#[tokio::test]
+async fn what_nobody_has_taken_yet_is_no_reason_to_wait() {
+    let bench = Bench::start().await;
+    bench.put("a", Verdict::Behind, NOW, 3).await;
+    bench.partition.reinject().await.unwrap();
+    bench.partition.set_suspended(&id("a"), 1, true).await.unwrap();
+    assert_eq!(bench.store.bury_older(&id("a"), NOW).await.unwrap(), Some(3));
+    bench.sound(&["a"]).await;
+}
+
+#[tokio::test]
+async fn resumed_or_sent_elsewhere_its_attempts_are_forgotten() {
+    let bench = Bench::start().await;
+    let tried = async || {
+        let tries: i64 = bench.raw(&["HLEN", &bench.key("tries:a")]).await;
+        tries
+    };
+    bench.put("a", Verdict::Unavailable, LONG, 2).await;
+    bench.partition.set_suspended(&id("a"), 1, true).await.unwrap();
+    assert_eq!(tried().await, 2);
+    bench.partition.set_suspended(&id("a"), 2, false).await.unwrap();
+    assert_eq!(tried().await, 0);
+    bench.put("a", Verdict::Refused, LONG, 1).await;
+    bench.partition.set_suspended(&id("a"), 3, false).await.unwrap();
+    bench.partition.wake(&id("a"), Wake::PastFloor).await.unwrap();
+    assert_eq!(tried().await, 1, "it was not suspended, and goes where it went");
+    bench.partition.wake(&id("a"), Wake::Fresh).await.unwrap();
+    assert_eq!(tried().await, 0);
+    bench.sound(&["a"]).await;
 }

@@ -22,7 +22,7 @@ use holdfast::store::retention::{Bounds, Offer};
 use holdfast::store::settle::{Outcome, RefusalLimits, Settlement, Verdict};
 use holdfast::store::{Partition, Store};
 
-use crate::engine::harness::{DEAD_AFTER, event};
+use crate::engine::harness::{DEAD_AFTER, SOON, event};
 use crate::support::{Aof, TestRedis};
 
 /// How much of everything there is.
@@ -403,7 +403,7 @@ impl Recorder {
         self.did("wake");
         self.damage().await;
         let known: Vec<_> = self.many.iter().cloned().chain([id(GONE)]).collect();
-        assert_eq!(self.partition.audit(&known).await.unwrap(), 2);
+        assert_eq!(self.partition.audit(&known, |_| SOON).await.unwrap(), 2);
         self.did("audit");
         self.did_too("orphans");
         self.partition.heartbeat("w1").await.unwrap();

@@ -91,7 +91,7 @@ impl World {
                 .fetch(redelivery, 100, Duration::ZERO, std::iter::empty());
             match fetched.await.unwrap() {
                 Fetched::Lost | Fetched::Done => return,
-                Fetched::Empty => {
+                Fetched::Empty | Fetched::Rest => {
                     if self.partition.finish(redelivery).await.unwrap() != Finished::More {
                         return;
                     }
