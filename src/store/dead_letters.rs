@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use fred::prelude::*;
 
+use super::Store;
 use super::error::StoreError;
 use super::events::{Entry, parse_entry};
 use super::frame::Frame;
@@ -158,6 +159,22 @@ impl Partition {
             purged += measured::<u64>("XDEL", client.xdel(self.keys.dead(), ids)).await?;
         }
         Ok(purged)
+    }
+}
+
+impl Store {
+    /// Puts a dead letter back to work, unless its subscription is not there any more.
+    ///
+    /// # Errors
+    /// As [`Partition::replay`] and [`Store::are_registered`].
+    pub async fn replay(&self, partition: &Partition, letter: &DeadLetter) -> Result<Replayed, StoreError> {
+        // Its tombstone is gone after a day; nothing would ever wake what is parked after that.
+        if let Some(id) = &letter.subscription
+            && self.are_registered(&[id.as_str()]).await? == [false]
+        {
+            return Ok(Replayed::SubscriptionRemoved);
+        }
+        partition.replay(letter.id).await
     }
 }
 

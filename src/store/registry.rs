@@ -4,17 +4,15 @@ mod service;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use fred::prelude::*;
 use rand::Rng;
 
 use super::Store;
 use super::circuits::Wake;
-use super::dead_letters::{DeadLetter, Replayed};
 use super::error::StoreError;
 use super::keys::{self, SETTINGS_FIELD, VERSION_FIELD};
-use super::partition::{Partition, measured};
+use super::partition::measured;
 use super::scripts::REGISTER;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::service::ServiceSettings;
@@ -22,15 +20,13 @@ use crate::domain::subscription::Subscription;
 
 /// What the script answers where there are as many entries as may be.
 const FULL: i64 = -2;
-/// So many ids are looked up in one command.
-const ASKED_AT_ONCE: usize = 256;
 
-/// What a change keeps to.
+/// On what terms something is written.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Terms {
-    /// The new version is beyond this one too.
+    /// Its version is beyond this one too: somebody has seen that.
     pub(super) beyond: u64,
-    /// A new entry is refused where there are so many already.
+    /// What is new is refused where there are so many already.
     pub(super) most: Option<usize>,
 }
 
@@ -129,60 +125,6 @@ impl Store {
         json.map(|json| self.read(id, &json)).transpose()
     }
 
-    /// Which of these the registry has, in their order, whether or not they can be read.
-    ///
-    /// # Errors
-    /// [`StoreError::RegistryLost`] where there is no registry to ask: who is not in it was not removed; and when Redis
-    /// can't be reached.
-    pub async fn are_registered(&self, ids: &[&str]) -> Result<Vec<bool>, StoreError> {
-        let (client, key) = (self.connection.client(), self.registry_key());
-        let mut found = Vec::with_capacity(ids.len());
-        for step in ids.chunks(ASKED_AT_ONCE) {
-            let fields: Vec<&str> = std::iter::once(VERSION_FIELD).chain(step.iter().copied()).collect();
-            let mut values: Vec<Option<Value>> = measured("HMGET", client.hmget(&key, fields)).await?;
-            if values.first().is_none_or(Option::is_none) {
-                return Err(self.registry_lost());
-            }
-            found.extend(values.drain(1..).map(|json| json.is_some()));
-        }
-        Ok(found)
-    }
-
-    /// The registry is not there.
-    #[must_use]
-    pub fn registry_lost(&self) -> StoreError {
-        StoreError::RegistryLost {
-            key: self.registry_key(),
-        }
-    }
-
-    /// Whether the registry was lost, rather than never begun, where it has no version: something was wanted before.
-    ///
-    /// # Errors
-    /// When Redis can't be reached.
-    pub async fn had_subscriptions(&self) -> Result<bool, StoreError> {
-        for partition in self.partitions() {
-            if partition.snapshot(Duration::ZERO).await?.ledger.wanted > 0 {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Puts a dead letter back to work, unless its subscription is not there any more.
-    ///
-    /// # Errors
-    /// As [`Partition::replay`] and [`Store::are_registered`].
-    pub async fn replay(&self, partition: &Partition, letter: &DeadLetter) -> Result<Replayed, StoreError> {
-        // Its tombstone is gone after a day; nothing would ever wake what is parked after that.
-        if let Some(id) = &letter.subscription
-            && self.are_registered(&[id.as_str()]).await? == [false]
-        {
-            return Ok(Replayed::SubscriptionRemoved);
-        }
-        partition.replay(letter.id).await
-    }
-
     /// Stores a new subscription.
     ///
     /// # Errors
@@ -205,7 +147,10 @@ impl Store {
 
     async fn add(&self, subscription: Subscription, most: Option<usize>) -> Result<Subscription, StoreError> {
         let id = subscription.id.clone();
-        let terms = Terms { beyond: 0, most };
+        let terms = Terms {
+            most,
+            ..Terms::default()
+        };
         let added = self.change_on(terms, &id, |known| match known {
             Some(_) => Err(StoreError::Taken(id.clone())),
             None => Ok(Some(subscription.clone())),
@@ -279,7 +224,7 @@ impl Store {
         self.change_on(Terms::default(), id, edit).await
     }
 
-    /// The same on terms.
+    /// The same on some terms.
     pub(super) async fn change_on<E: From<StoreError>>(
         &self,
         terms: Terms,

@@ -1,15 +1,24 @@
-//! Whether a subscription is served: suspended, resumed or removed, first in the registry, then in every partition.
+//! Whether a subscription is there and served: suspended, resumed or removed, first in the registry, then in every
+//! partition.
 //!
 //! What a worker decides on an answer holds only while requests still go where that answer came from.
 
+use std::time::Duration;
+
+use fred::prelude::*;
 use jiff::Timestamp;
 use url::Url;
 
 use super::Store;
 use super::error::StoreError;
+use super::keys::VERSION_FIELD;
+use super::partition::measured;
 use super::registry::Terms;
 use crate::domain::ids::SubscriptionId;
 use crate::domain::subscription::{State, Subscription};
+
+/// So many ids are looked up in one command.
+const ASKED_AT_ONCE: usize = 256;
 
 /// Why a change that was to be made only of what it was decided on was not made.
 enum Kept {
@@ -25,6 +34,46 @@ impl From<StoreError> for Kept {
 }
 
 impl Store {
+    /// Which of these the registry has, in their order, whether or not they can be read.
+    ///
+    /// # Errors
+    /// [`StoreError::RegistryLost`] where there is no registry to ask: who is not in it was not removed; and when Redis
+    /// can't be reached.
+    pub async fn are_registered(&self, ids: &[&str]) -> Result<Vec<bool>, StoreError> {
+        let (client, key) = (self.connection.client(), self.registry_key());
+        let mut found = Vec::with_capacity(ids.len());
+        for step in ids.chunks(ASKED_AT_ONCE) {
+            let fields: Vec<&str> = std::iter::once(VERSION_FIELD).chain(step.iter().copied()).collect();
+            let mut values: Vec<Option<Value>> = measured("HMGET", client.hmget(&key, fields)).await?;
+            if values.first().is_none_or(Option::is_none) {
+                return Err(self.registry_lost());
+            }
+            found.extend(values.drain(1..).map(|json| json.is_some()));
+        }
+        Ok(found)
+    }
+
+    /// The registry is not there.
+    #[must_use]
+    pub fn registry_lost(&self) -> StoreError {
+        StoreError::RegistryLost {
+            key: self.registry_key(),
+        }
+    }
+
+    /// Whether the registry was lost, rather than never begun, where it has no version: something was wanted before.
+    ///
+    /// # Errors
+    /// When Redis can't be reached.
+    pub async fn had_subscriptions(&self) -> Result<bool, StoreError> {
+        for partition in self.partitions() {
+            if partition.snapshot(Duration::ZERO).await?.ledger.wanted > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Suspends (with a reason and the time, RFC 3339) or resumes a subscription, in every partition.
     ///
     /// # Errors
@@ -96,8 +145,7 @@ impl Store {
             beyond: version,
             ..Terms::default()
         };
-        self.change_on(terms, &known.id, |subscription| Ok::<_, StoreError>(subscription))
-            .await
+        self.change_on(terms, &known.id, Ok::<_, StoreError>).await
     }
 
     /// Removes a subscription and all that is parked for it, whether or not it can be read; false when there was none.
@@ -106,9 +154,7 @@ impl Store {
     /// When Redis can't be reached. Safe to repeat.
     pub async fn remove_subscription(&self, id: &SubscriptionId) -> Result<bool, StoreError> {
         let known = self.strike_out(id).await?;
-        for partition in self.partitions() {
-            partition.remove(id).await?;
-        }
+        self.remove_everywhere(id).await?;
         Ok(known)
     }
 
@@ -116,7 +162,7 @@ impl Store {
     /// at is the one that is removed.
     ///
     /// # Errors
-    /// What `allow` answers; when Redis can't be reached. Safe to repeat.
+    /// What `allow` answers; when Redis can't be reached or what is stored can't be read. Safe to repeat.
     pub async fn try_remove_subscription<E: From<StoreError>>(
         &self,
         id: &SubscriptionId,
@@ -130,13 +176,18 @@ impl Store {
             })
             .await?;
         }
-        for partition in self.partitions() {
-            partition.remove(id).await?;
-        }
+        self.remove_everywhere(id).await?;
         Ok(is_known)
     }
 
-    /// Removes it unless requests go elsewhere than to `destination` by now; whether it was removed.
+    async fn remove_everywhere(&self, id: &SubscriptionId) -> Result<(), StoreError> {
+        for partition in self.partitions() {
+            partition.remove(id).await?;
+        }
+        Ok(())
+    }
+
+    /// The same, unless requests go elsewhere than to `destination` by now; whether it was removed.
     ///
     /// # Errors
     /// When Redis can't be reached. Safe to repeat.
@@ -146,9 +197,7 @@ impl Store {
             Err(Kept::AsItIs) => return Ok(false),
             Err(Kept::Failed(error)) => return Err(error),
         }
-        for partition in self.partitions() {
-            partition.remove(id).await?;
-        }
+        self.remove_everywhere(id).await?;
         Ok(true)
     }
 

@@ -18,6 +18,7 @@ pub async fn run(pod: Arc<Pod>) {
         if let Err(error) = &result
             && !failing
             && !error.is_disconnected()
+            && !matches!(error, StoreError::RegistryLost { .. })
         {
             warn!(%error, "the subscriptions can't be read; those known stay in force");
         }

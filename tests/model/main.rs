@@ -39,6 +39,7 @@ const NO_FAULTS: Faults = Faults {
     buried: 0,
     filed: 0,
     broken: false,
+    once: false,
 };
 
 /// Two events, failures, a crash.
@@ -131,6 +132,21 @@ const FLOORS: Model = Model {
         crashes: 1,
         lost_replies: 1,
         floors: 1,
+        ..NO_FAULTS
+    },
+};
+
+/// Suspended, resumed and asked for a pause while two workers may drain, and nobody freezes: each is sent by one of
+/// them at a time.
+const TWO_DRAINS: Model = Model {
+    workers: 2,
+    events: 2,
+    subscriptions: 1,
+    faults: Faults {
+        failures: 1,
+        suspensions: 1,
+        floors: 1,
+        once: true,
         ..NO_FAULTS
     },
 };
@@ -238,6 +254,11 @@ fn a_subscriber_that_asks_for_a_pause() {
 }
 
 #[test]
+fn nothing_is_on_its_way_twice() {
+    holds(&TWO_DRAINS);
+}
+
+#[test]
 fn a_broken_event_in_front() {
     holds(&BROKEN);
 }
@@ -285,6 +306,8 @@ fn every_rule_is_needed() {
         (Rule::ReplayFindsFirst, &REFUSALS, "a delivery is counted twice"),
         (Rule::FetchKnowsFloor, &FLOORS, "a subscriber is not left alone"),
         (Rule::FloorArms, &FLOORS, "nothing will wake it"),
+        (Rule::FetchSparesHeld, &TWO_DRAINS, "a delivery is on its way twice"),
+        (Rule::LimitsSpareDrains, &LIMITS, "what is being sent is given up"),
         (Rule::ProbesWalk, &BROKEN, "what waits is never delivered"),
         (Rule::LeaveArms, &LEAVING, "nothing will wake it"),
         (Rule::GoodbyeComesLast, &LEAVING, "a living worker is robbed"),

@@ -43,6 +43,10 @@ pub(crate) enum Rule {
     FetchKnowsFloor,
     /// `fetch` arms when it ends a redelivery for that.
     FloorArms,
+    /// `fetch` ends no drain that holds something.
+    FetchSparesHeld,
+    /// What is beyond a limit is left to the drain that may be sending it, also when the circuit opens meanwhile.
+    LimitsSpareDrains,
     /// A probe passes over the oldest when that got the same HTTP answer again and again.
     ProbesWalk,
     /// `leave` arms what the drain that it gives back leaves behind.

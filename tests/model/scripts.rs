@@ -109,6 +109,7 @@ impl Scripts<'_> {
         }
         if self.circuit(s).entry == Some(id) {
             self.circuit(s).entry = None;
+            self.circuit(s).held = false;
         }
     }
 
@@ -175,6 +176,7 @@ impl Scripts<'_> {
     fn open(&mut self, s: Subscription) {
         let removed = self.state.circuits[s].removed;
         let circuit = self.circuit(s);
+        circuit.held |= !circuit.open && !removed && circuit.entry.is_some();
         (circuit.open, circuit.behind) = (!removed, !removed);
     }
 
@@ -267,7 +269,30 @@ impl Scripts<'_> {
             }
             None => Stage::End,
         };
-        Some(Drain { stage, passed, ..drain })
+        let others = (0..self.state.pods.len()).filter(|other| *other != w);
+        let doubled = |e: Event| others.into_iter().any(|other| self.state.sends(other, e, s));
+        if self.state.left.once && stage.event().is_some_and(doubled) {
+            self.state.misdeed = Some("a delivery is on its way twice");
+        }
+        Some(Drain {
+            stage,
+            passed,
+            probe: circuit.open,
+            ..drain
+        })
+    }
+
+    /// `fetch` by a drain that holds something: where nothing more may be sent, that still comes to its end.
+    pub(crate) fn fetch_more(&mut self, w: Worker, drain: Drain) {
+        let (s, id) = (drain.subscription, drain.id);
+        let circuit = self.state.circuits[s];
+        let floored = circuit.open && circuit.floor;
+        let is_ours = self.mine(id, w) && circuit.entry == Some(id);
+        if self.rules.has(Rule::FetchSparesHeld) || !is_ours || !(circuit.suspended || floored) {
+            return;
+        }
+        self.done(s, id, w);
+        self.arm(s, Due::Later, How::Nx);
     }
 
     /// The delivery behind a suspect that is probed in its place.

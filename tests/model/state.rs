@@ -66,6 +66,8 @@ pub(crate) struct Circuit {
     pub(crate) wakeup: Option<Due>,
     /// The outstanding redelivery.
     pub(crate) entry: Option<u8>,
+    /// The redelivery that is out is a drain that began before the circuit opened.
+    pub(crate) held: bool,
     /// Retry-After forbids a probe for now.
     pub(crate) floor: bool,
     /// Got the same HTTP answer so many times as the oldest.
@@ -117,11 +119,23 @@ pub(crate) enum Stage {
     End,
 }
 
+impl Stage {
+    /// The one that it is about.
+    pub(crate) fn event(self) -> Option<Event> {
+        match self {
+            Self::Holds(event) | Self::Answered(event, _) => Some(event),
+            Self::Begin | Self::End => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Drain {
     pub(crate) id: u8,
     pub(crate) subscription: Subscription,
     pub(crate) stage: Stage,
+    /// What it fetched last is a probe.
+    pub(crate) probe: bool,
     /// Passed over for a probe behind it.
     pub(crate) passed: Option<Event>,
     /// Something that it sent has succeeded.
@@ -184,6 +198,8 @@ pub(crate) struct Faults {
     pub(crate) filed: u8,
     /// The first event gets the same HTTP answer for ever.
     pub(crate) broken: bool,
+    /// No fault can make a worker go on with what is another's: no delivery may be on its way twice.
+    pub(crate) once: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -226,6 +242,12 @@ impl State {
             Verdict::Floored => self.left.floors -= 1,
             Verdict::Behind | Verdict::Broken => {}
         }
+    }
+
+    /// Whether a worker's drain sends this one, or is about to, or has its answer.
+    pub(crate) fn sends(&self, w: Worker, e: Event, s: Subscription) -> bool {
+        let of = |drain: &Drain| drain.subscription == s && drain.stage.event() == Some(e);
+        self.pods[w].drain.as_ref().is_some_and(of)
     }
 
     /// Whether anything is parked for a subscription.

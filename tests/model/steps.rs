@@ -30,6 +30,8 @@ pub(crate) enum Step {
     SeeDue(Worker),
     Reinject(Worker, Subscription),
     Fetch(Worker),
+    /// While it holds something.
+    FetchMore(Worker),
     SendParked(Worker, Verdict),
     Report {
         worker: Worker,
@@ -243,6 +245,9 @@ impl Next<'_> {
             return;
         };
         let s = drain.subscription;
+        if drain.stage.event().is_some() {
+            self.add(Step::FetchMore(worker), |on| on.fetch_more(worker, drain));
+        }
         match drain.stage {
             Stage::Begin => self.add(Step::Fetch(worker), |on| {
                 on.state.pods[worker].drain = on.fetch(worker, drain);
@@ -316,6 +321,7 @@ pub(super) fn adopt(state: &mut State, worker: Worker) {
             subscription: entry.subscription,
             stage: Stage::Begin,
             passed: None,
+            probe: false,
             succeeded: false,
         });
     }

@@ -2,7 +2,7 @@
 
 use super::rules::Rule;
 use super::scripts::{How, Scripts};
-use super::state::{Circuit, Delivery, Drain, Due, Event, Parked, Place, Subscription, Watch, Worker};
+use super::state::{Circuit, Delivery, Drain, Due, Event, Parked, Place, Pod, Subscription, Watch, Worker};
 
 impl Scripts<'_> {
     /// A worker that shuts down gives its drain back.
@@ -27,7 +27,12 @@ impl Scripts<'_> {
     /// What is beyond a limit of its subscription: the oldest, unless a drain may be sending it.
     pub(crate) fn beyond_limit(&self, s: Subscription) -> Option<Event> {
         let circuit = &self.state.circuits[s];
-        let spared = circuit.entry.is_some() && !circuit.open;
+        let taken = |id: u8| {
+            let mut out = self.state.redeliveries.iter();
+            out.any(|entry| entry.id == id && matches!(entry.place, Place::Pending(_)))
+        };
+        let is_drain = !circuit.open || (circuit.held && self.rules.has(Rule::LimitsSpareDrains));
+        let spared = circuit.entry.is_some_and(taken) && is_drain;
         let parked = |of: &Vec<Delivery>| of[s].parked.is_some();
         self.state
             .deliveries
@@ -39,6 +44,13 @@ impl Scripts<'_> {
     /// `retain` as it makes a dead letter.
     pub(crate) fn retain(&mut self, s: Subscription) {
         if let Some(e) = self.beyond_limit(s) {
+            let sent_by = |(w, pod): (Worker, &Pod)| {
+                let owns = pod.drain.is_some_and(|drain| !drain.probe && self.mine(drain.id, w));
+                owns && self.state.sends(w, e, s)
+            };
+            if self.state.pods.iter().enumerate().any(sent_by) {
+                self.state.misdeed = Some("what is being sent is given up");
+            }
             self.bury(e, s);
         }
     }

@@ -12,7 +12,8 @@ local RECENT, SOURCES = base .. 'recent', base .. 'sources'
 local GROUP = 'workers'
 -- How many of the oldest deliveries a probe passes over, at most, to find one that succeeds.
 local WALK = 32
--- How many of the oldest due deliveries a drain holds at most without a note of it in its circuit (worker/drain/starts.rs).
+-- How many of the oldest due deliveries a drain holds at most without a note of it, `held`, in its circuit
+-- (worker/drain/starts.rs).
 local HELD = 128
 
 local function retry(s) return base .. 'retry:' .. s end
@@ -128,10 +129,12 @@ local function clear_behind(s)
   if redis.call('SREM', BEHIND, s) == 1 then add(LEDGER, 'behind_version', 1) end
 end
 
--- Opens the circuit; true when it was closed before.
+-- Opens the circuit; true when it was closed before. A redelivery that is out then is a drain, not a probe: its note
+-- says so from now on.
 local function open_circuit(s, err)
   set_behind(s)
   local opened = redis.call('HSETNX', circuit(s), 'open', int(now)) == 1
+  if opened and redis.call('HGET', circuit(s), 'entry') then redis.call('HSETNX', circuit(s), 'held', int(HELD)) end
   redis.call('HSET', circuit(s), 'error', err)
   return opened
 end

@@ -8,8 +8,8 @@
 --      a drain that began before the suspension is still out |
 --      ['offered', the circuit's last error, where to go on or -1, [member, reason, tries or false, body or false]…]
 -- Keeps: 2, 3 (it makes no queue less wakeable: a wake-up that finds the queue empty ends the circuit), 5. What a
--- drain may be sending just now is left to it, also where the circuit has opened meanwhile; the queue of a dead
--- subscriber is cut between two probes.
+-- drain may be sending just now is left to it, also where the circuit has opened meanwhile; a probe is not waited for,
+-- since it most likely fails.
 
 local s, how = ARGV[1], ARGV[2]
 local keep, longest, too_many, too_old = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
@@ -18,11 +18,12 @@ local worker, lease, room = ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11])
 expect_partition()
 expect_subscription(s)
 if is_removed(s) then return { 'moved', 0, 0, -1 } end
-local c = redis.call('HMGET', circuit(s), 'entry', 'error', 'writer', 'writes_until', 'held')
+local c = redis.call('HMGET', circuit(s), 'entry', 'error', 'writer', 'writes_until', 'held', 'open')
 if how == 'offer' and c[3] and c[3] ~= worker and number(c[4]) > now then return { 'busy' } end
 local is_out = c[1] and is_taken(c[1])
 if how == 'bury' and worker == 'whole' and is_out then return { 'busy' } end
-local spare = is_out and math.max(HELD, number(c[5])) or 0
+local spare = 0
+if is_out and (c[5] or not c[6]) then spare = math.max(HELD, number(c[5])) end
 
 local picked, reasons, is_picked = {}, {}, {}
 local function pick(member, reason)

@@ -8,11 +8,11 @@ local s, how = ARGV[1], ARGV[2]
 expect_partition()
 expect_subscription(s)
 unlock()
-if how ~= 'due' then redis.call('HDEL', circuit(s), 'not_before') end
 if how == 'fresh' then
-  redis.call('HDEL', circuit(s), 'failures', 'refusals')
   redis.call('UNLINK', tries(s))
+  redis.call('HDEL', circuit(s), 'failures', 'refusals')
 end
+if how ~= 'due' then redis.call('HDEL', circuit(s), 'not_before') end
 if how ~= 'fresh' and not is_behind(s) then return { -1, 0 } end
 arm(s, now, 'LT')
 if not soonest or soonest > now then return { ms_to_soonest(), 0 } end

@@ -161,6 +161,28 @@ async fn a_state_of_which_only_the_circuit_knows_gives_way_to_the_registry() {
 }
 
 #[tokio::test]
+async fn what_follows_from_an_answer_is_done_only_where_requests_still_go_there() {
+    let bench = Bench::start().await;
+    let (store, name) = (&bench.store, id("a"));
+    let added = store.add_subscription(subscription(name.clone())).await.unwrap();
+    let (here, elsewhere) = (added.destination, "http://127.0.0.1:8/".parse().unwrap());
+    assert!(!store.suspend_at(&name, &elsewhere, "it said 410").await.unwrap());
+    assert!(!store.remove_at(&name, &elsewhere).await.unwrap());
+    assert_eq!(store.registry_version().await.unwrap(), added.version);
+    assert!(bench.partition.tombstones().await.unwrap().is_empty());
+
+    assert!(store.suspend_at(&name, &here, "it said 410").await.unwrap());
+    assert!(bench.circuit("a").await.contains_key("suspended"));
+    assert!(!store.suspend_at(&name, &here, "it said so again").await.unwrap());
+    let known = store.subscription(&name).await.unwrap().unwrap();
+    assert!(matches!(known.state, State::Suspended { reason, .. } if reason == "it said 410"));
+    assert!(store.remove_at(&name, &here).await.unwrap());
+    assert!(store.subscription(&name).await.unwrap().is_none());
+    assert_eq!(bench.partition.tombstones().await.unwrap(), ["a"]);
+    assert!(!store.remove_at(&name, &here).await.unwrap(), "a repeat finds none");
+}
+
+#[tokio::test]
 async fn one_that_can_not_be_read_can_be_removed() {
     let bench = Bench::start().await;
     bench.store.add_subscription(subscription(id("a"))).await.unwrap();
