@@ -5,6 +5,7 @@ use std::path::Path;
 
 use holdfast::cli::sink::{Mode, Sink};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::servers::{Server, now, program};
 use super::{alerts, servers};
@@ -74,29 +75,56 @@ async fn hears(webhook: &Sink, about: (&str, &str), status: &str) -> Value {
     told(webhook, about).unwrap()
 }
 
+/// A pod that is watched, and who is told about it.
+struct OnCall {
+    deployment: Deployment,
+    webhook: Sink,
+    _watching: (Server, Server, TempDir),
+}
+
+impl OnCall {
+    /// `None` where the programs are missing.
+    async fn start() -> Option<Self> {
+        let prometheus_program = program(&["prometheus"])?;
+        let alertmanager_program = servers::alertmanager()?;
+        let mut deployment = Deployment::start(0, &[("HOLDFAST_ADMIN__REFRESH", "200ms")]).await;
+        let admin = format!("127.0.0.1:{}", free_port());
+        deployment.add_pod(&[("HOLDFAST_ADMIN__LISTEN", &admin)]).await;
+        // Not before: a pod that has not reached Redis yet is one that does not.
+        wait_until("the pod says that it reaches Redis", SOON, async || {
+            let metrics = reqwest::get(format!("http://{admin}/metrics")).await.unwrap();
+            metrics.text().await.unwrap().contains("holdfast_redis_connected 1")
+        })
+        .await;
+        let webhook = Deployment::sink(Mode::Ok).await;
+        let scratch = tempfile::tempdir().unwrap();
+        let alertmanager = alertmanager(&alertmanager_program, &webhook).await;
+        let rules = scratch.path().join("alerts.yaml");
+        let prometheus = prometheus(&prometheus_program, &rules, &admin, &alertmanager).await;
+        Some(Self {
+            deployment,
+            webhook,
+            _watching: (prometheus, alertmanager, scratch),
+        })
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscriber_that_goes_away_and_comes_back_is_told_to_a_webhook() {
-    let Some(prometheus_program) = program(&["prometheus"]) else {
+    let Some(OnCall {
+        deployment,
+        webhook,
+        _watching,
+    }) = OnCall::start().await
+    else {
         return;
     };
-    let Some(alertmanager_program) = servers::alertmanager() else {
-        return;
-    };
-    let mut deployment = Deployment::start(0, &[("HOLDFAST_ADMIN__REFRESH", "200ms")]).await;
-    let admin = format!("127.0.0.1:{}", free_port());
-    deployment.add_pod(&[("HOLDFAST_ADMIN__LISTEN", &admin)]).await;
-    let (webhook, well, ill) = (
-        Deployment::sink(Mode::Ok).await,
+    let (well, ill) = (
         Deployment::sink(Mode::Ok).await,
         Deployment::sink(Mode::Refuse(None)).await,
     );
     let spared = deployment.subscribe(&well.url("/events"), |_| {}).await;
     let down = deployment.subscribe(&ill.url("/events"), |_| {}).await;
-    let scratch = tempfile::tempdir().unwrap();
-    let alertmanager = alertmanager(&alertmanager_program, &webhook).await;
-    let rules = scratch.path().join("alerts.yaml");
-    let _prometheus = prometheus(&prometheus_program, &rules, &admin, &alertmanager).await;
-
     deployment.publish(1).await;
     deployment.parked(1).await;
     let since = ((now() - HOURS * 3_600) * 1_000).to_string();
@@ -127,27 +155,14 @@ async fn a_subscriber_that_goes_away_and_comes_back_is_told_to_a_webhook() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_goes_away_and_comes_back_is_told_to_a_webhook() {
-    let Some(prometheus_program) = program(&["prometheus"]) else {
+    let Some(OnCall {
+        mut deployment,
+        webhook,
+        _watching,
+    }) = OnCall::start().await
+    else {
         return;
     };
-    let Some(alertmanager_program) = servers::alertmanager() else {
-        return;
-    };
-    let mut deployment = Deployment::start(0, &[("HOLDFAST_ADMIN__REFRESH", "200ms")]).await;
-    let admin = format!("127.0.0.1:{}", free_port());
-    deployment.add_pod(&[("HOLDFAST_ADMIN__LISTEN", &admin)]).await;
-    // Not before: a pod that has not reached Redis yet is one that does not.
-    wait_until("the pod says that it reaches Redis", SOON, async || {
-        let metrics = reqwest::get(format!("http://{admin}/metrics")).await.unwrap();
-        metrics.text().await.unwrap().contains("holdfast_redis_connected 1")
-    })
-    .await;
-    let webhook = Deployment::sink(Mode::Ok).await;
-    let scratch = tempfile::tempdir().unwrap();
-    let alertmanager = alertmanager(&alertmanager_program, &webhook).await;
-    let rules = scratch.path().join("alerts.yaml");
-    let _prometheus = prometheus(&prometheus_program, &rules, &admin, &alertmanager).await;
-
     let about = ("alertname", "HoldfastRedisUnreachable");
     deployment.redis.kill9();
     let firing = hears(&webhook, about, "firing").await;
