@@ -263,6 +263,36 @@ async fn each_master_of_a_cluster_is_looked_at() {
 }
 
 #[tokio::test]
+async fn replicas_that_are_asked_for_are_counted() {
+    let (redis, replica) = (TestRedis::start(), TestRedis::start());
+    replica.follow(redis.port()).await;
+    let cli = Cli::of(&redis);
+    for (asked, level, words) in [
+        (
+            "0",
+            "WARN",
+            ["1 replica connected", "HOLDFAST_REDIS__CONFIRM_REPLICAS=1"],
+        ),
+        (
+            "1",
+            "OK",
+            ["once 1 of them has it", "with one less every event is refused"],
+        ),
+        (
+            "2",
+            "FAIL",
+            [
+                "once 2 of them have it",
+                "every event is refused: bring back the replicas",
+            ],
+        ),
+    ] {
+        let (checks, _) = doctor(&cli, &[("HOLDFAST_REDIS__CONFIRM_REPLICAS", asked)]);
+        expect(&checks, "replicas", level, &words);
+    }
+}
+
+#[tokio::test]
 async fn certificates_in_files_are_looked_at() {
     let redis = TestRedis::start();
     let cli = Cli::of(&redis);

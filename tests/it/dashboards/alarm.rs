@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use holdfast::cli::sink::{Mode, Sink};
-use holdfast::domain::ids::SubscriptionId;
 use serde_json::Value;
 
 use super::servers::{Server, now, program};
@@ -12,7 +11,6 @@ use super::{alerts, servers};
 use crate::engine::harness::{Deployment, SOON};
 use crate::support::{free_port, wait_until};
 
-const ALERT: &str = "HoldfastSubscriberDown";
 /// How long the circuit is made to have been open. The alert is for an hour.
 const HOURS: u64 = 2;
 
@@ -53,29 +51,27 @@ async fn prometheus(program: &Path, rules: &Path, admin: &str, alertmanager: &Se
     Server::prometheus(program, &configuration).await
 }
 
-/// What the webhook was told last about the alert of a subscription; `None` when it was told nothing.
-fn told(webhook: &Sink, subscription: &SubscriptionId) -> Option<Value> {
+/// What the webhook was told last about an alert whose label has this value; `None` when it was told nothing.
+fn told(webhook: &Sink, (label, value): (&str, &str)) -> Option<Value> {
     let calls = webhook.deliveries().into_iter().rev();
     calls
         .filter_map(|call| serde_json::from_slice::<Value>(&call.body).ok())
         .find_map(|mut call| {
             let alerts = call["alerts"].as_array_mut()?.iter_mut();
-            let mut about = alerts.filter(|alert| {
-                alert["labels"]["alertname"] == ALERT && alert["labels"]["subscription"] == subscription.as_str()
-            });
+            let mut about = alerts.filter(|alert| alert["labels"][label] == value);
             Some(about.next()?.take())
         })
 }
 
 /// Waits until the webhook was told so.
-async fn hears(webhook: &Sink, subscription: &SubscriptionId, status: &str) -> Value {
+async fn hears(webhook: &Sink, about: (&str, &str), status: &str) -> Value {
     wait_until(
-        &format!("the webhook hears that {ALERT} is {status}"),
+        &format!("the webhook hears that {about:?} is {status}"),
         SOON,
-        async || told(webhook, subscription).is_some_and(|alert| alert["status"] == status),
+        async || told(webhook, about).is_some_and(|alert| alert["status"] == status),
     )
     .await;
-    told(webhook, subscription).unwrap()
+    told(webhook, about).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,7 +103,9 @@ async fn a_subscriber_that_goes_away_and_comes_back_is_told_to_a_webhook() {
     let circuit = format!("holdfast:{{0}}:circuit:{down}");
     // Nothing of that is young or old but the circuit itself.
     assert_eq!(deployment.redis.cli(&["HSET", &circuit, "open", &since]), "0");
-    let firing = hears(&webhook, &down, "firing").await;
+    let about = ("subscription", down.as_str());
+    let firing = hears(&webhook, about, "firing").await;
+    assert_eq!(firing["labels"]["alertname"], "HoldfastSubscriberDown", "{firing}");
     assert_eq!(firing["labels"]["severity"], "warning", "{firing}");
     let description = firing["annotations"]["description"].as_str().unwrap();
     assert!(
@@ -122,7 +120,39 @@ async fn a_subscriber_that_goes_away_and_comes_back_is_told_to_a_webhook() {
     ill.set_mode(Mode::Ok).await;
     deployment.settled().await;
     deployment.expect_all_at(&down, &ill);
-    let resolved = hears(&webhook, &down, "resolved").await;
+    let resolved = hears(&webhook, about, "resolved").await;
     assert_eq!(resolved["fingerprint"], firing["fingerprint"]);
-    assert_eq!(told(&webhook, &spared), None);
+    assert_eq!(told(&webhook, ("subscription", spared.as_str())), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_goes_away_and_comes_back_is_told_to_a_webhook() {
+    let Some(prometheus_program) = program(&["prometheus"]) else {
+        return;
+    };
+    let Some(alertmanager_program) = servers::alertmanager() else {
+        return;
+    };
+    let mut deployment = Deployment::start(0, &[("HOLDFAST_ADMIN__REFRESH", "200ms")]).await;
+    let admin = format!("127.0.0.1:{}", free_port());
+    deployment.add_pod(&[("HOLDFAST_ADMIN__LISTEN", &admin)]).await;
+    // Not before: a pod that has not reached Redis yet is one that does not.
+    wait_until("the pod says that it reaches Redis", SOON, async || {
+        let metrics = reqwest::get(format!("http://{admin}/metrics")).await.unwrap();
+        metrics.text().await.unwrap().contains("holdfast_redis_connected 1")
+    })
+    .await;
+    let webhook = Deployment::sink(Mode::Ok).await;
+    let scratch = tempfile::tempdir().unwrap();
+    let alertmanager = alertmanager(&alertmanager_program, &webhook).await;
+    let rules = scratch.path().join("alerts.yaml");
+    let _prometheus = prometheus(&prometheus_program, &rules, &admin, &alertmanager).await;
+
+    let about = ("alertname", "HoldfastRedisUnreachable");
+    deployment.redis.kill9();
+    let firing = hears(&webhook, about, "firing").await;
+    assert_eq!(firing["labels"]["severity"], "critical", "{firing}");
+    deployment.redis.restart();
+    let resolved = hears(&webhook, about, "resolved").await;
+    assert_eq!(resolved["fingerprint"], firing["fingerprint"]);
 }

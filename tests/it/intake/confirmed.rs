@@ -7,7 +7,7 @@ use holdfast::domain::units::Period;
 use reqwest::StatusCode;
 
 use super::{EVENT, SOON, config, length, post, refusal, serve, serve_at};
-use crate::support::{Proxy, TestRedis, certificates, free_port, login, wait_until};
+use crate::support::{Proxy, TestRedis, certificates, cluster, free_port, login, wait_until};
 
 /// Asks for one replica, and tries once where none keeps up.
 fn confirming() -> Config {
@@ -247,4 +247,39 @@ async fn over_tls_and_a_socket_it_is_the_same() {
         accepts_again(&api).await;
     }
     assert_eq!(length(&master), length(&replica));
+}
+
+/// While a slot moves, `ASK` leads to the node that has the stream already, and `MOVED` when all is done.
+#[tokio::test]
+async fn a_slot_that_moves_is_followed() {
+    let (nodes, url) = cluster(1).await;
+    let api = serve_at(&confirming(), &url).await;
+    assert_eq!(post(&api, EVENT).await.status(), 200);
+    let slot = nodes[0].cli(&["CLUSTER", "KEYSLOT", super::STREAM]);
+    let masters: Vec<&TestRedis> = nodes
+        .iter()
+        .filter(|node| node.cli(&["ROLE"]).starts_with("master"))
+        .collect();
+    let has_slot = |node: &TestRedis| node.cli(&["CLUSTER", "COUNTKEYSINSLOT", &slot]) != "0";
+    let from = *masters.iter().find(|node| has_slot(node)).unwrap();
+    let to = *masters.iter().find(|node| !has_slot(node)).unwrap();
+    let (from_id, to_id) = (from.cli(&["CLUSTER", "MYID"]), to.cli(&["CLUSTER", "MYID"]));
+    assert_eq!(to.cli(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]), "OK");
+    assert_eq!(from.cli(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]), "OK");
+    assert_eq!(post(&api, EVENT).await.status(), 200, "it is still where it was");
+    let port = to.port().to_string();
+    assert_eq!(
+        from.cli(&["MIGRATE", "127.0.0.1", &port, super::STREAM, "0", "5000"]),
+        "OK"
+    );
+    for _ in 0..3 {
+        let answer = post(&api, EVENT).await;
+        assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
+    }
+    assert!(calls(to, "asking") >= 3);
+    for node in &masters {
+        node.cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
+    }
+    accepts_again(&api).await;
+    assert!(length(to) >= 6, "all of them");
 }
