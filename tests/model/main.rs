@@ -206,6 +206,19 @@ const LIMITS: Model = Model {
     },
 };
 
+/// Limits move what waits while a circuit opens under a drain.
+const LIMITED_DRAIN: Model = Model {
+    workers: 2,
+    events: 2,
+    subscriptions: 1,
+    faults: Faults {
+        failures: 1,
+        refusals: 1,
+        buried: 1,
+        ..NO_FAULTS
+    },
+};
+
 fn run(model: &Model, rules: Rules) -> Explored {
     let first = State::new(model.workers, model.events, model.subscriptions, model.faults);
     explore(first, &Steps { rules })
@@ -278,6 +291,11 @@ fn limits_of_what_waits() {
     holds(&LIMITS);
 }
 
+#[test]
+fn limits_while_a_circuit_opens_under_a_drain() {
+    holds(&LIMITED_DRAIN);
+}
+
 /// Without any one of the rules something goes wrong, and this: the shortest way to it is printed.
 #[test]
 fn every_rule_is_needed() {
@@ -307,7 +325,11 @@ fn every_rule_is_needed() {
         (Rule::FetchKnowsFloor, &FLOORS, "a subscriber is not left alone"),
         (Rule::FloorArms, &FLOORS, "nothing will wake it"),
         (Rule::FetchSparesHeld, &TWO_DRAINS, "a delivery is on its way twice"),
-        (Rule::LimitsSpareDrains, &LIMITS, "what is being sent is given up"),
+        (
+            Rule::LimitsSpareDrains,
+            &LIMITED_DRAIN,
+            "what is being sent is given up",
+        ),
         (Rule::ProbesWalk, &BROKEN, "what waits is never delivered"),
         (Rule::LeaveArms, &LEAVING, "nothing will wake it"),
         (Rule::GoodbyeComesLast, &LEAVING, "a living worker is robbed"),
