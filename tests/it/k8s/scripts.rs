@@ -120,7 +120,7 @@ impl Sentinels {
 
     fn sentinel(&mut self, number: u8) {
         let first = address(1);
-        let environment = [("FIRST", first.as_str()), ("DOWN_AFTER", "1000")];
+        let environment = [("FIRST", first.as_str()), ("DOWN_AFTER", "3000")];
         self.0
             .start(number, &script("sentinel", "start-sentinel.sh"), &environment);
     }
