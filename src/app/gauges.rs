@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use super::sessions::Sessions;
 use crate::config::Config;
 use crate::domain::ids::{StreamId, SubscriptionId};
 use crate::report::{History, Sample};
@@ -21,7 +22,7 @@ use crate::store::probe::ServerFacts;
 use crate::store::{Store, StoreError};
 use crate::telemetry::labels::CircuitState;
 use crate::telemetry::metrics::{self, Durability};
-use crate::telemetry::service;
+
 use crate::telemetry::subscriptions::{Standing, SubscriptionGauges};
 use crate::telemetry::tally::Traffic;
 
@@ -51,8 +52,8 @@ pub struct Gauges {
     settings_read: Option<Instant>,
     refresh: Duration,
     dead_after: Duration,
-    /// When a session of the Redfish service is over; `None` in a process that does not serve it.
-    sessions: Option<Duration>,
+    /// `None` in a process that does not serve Redfish.
+    sessions: Option<Sessions>,
     labels: SubscriptionGauges,
     history: Arc<History>,
     /// Removed events that were there at the last look; `None` before the first.
@@ -102,7 +103,7 @@ impl Gauges {
             refresh: config.admin.refresh.0,
             dead_after: config.worker.dead_after.0,
             sessions: (config.redfish.enabled && config.serve.role.takes_in())
-                .then_some(config.redfish.session_timeout.0),
+                .then(|| Sessions::new(config.redfish.session_timeout.0)),
             labels: SubscriptionGauges::new(config.admin.max_subscription_labels),
             history,
             removed: None,
@@ -153,8 +154,8 @@ impl Gauges {
             metrics::set_redis_memory_ratio(memory.ratio());
         }
         metrics::set_redis_durability(&durability(&self.facts));
-        if let Some(timeout) = self.sessions {
-            service::set_sessions(self.store.session_count(timeout, totals.now_ms).await?);
+        if let Some(sessions) = &mut self.sessions {
+            sessions.publish(&self.store, totals.now_ms).await?;
         }
         totals.publish();
         self.history

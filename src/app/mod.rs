@@ -6,6 +6,7 @@
 
 pub mod gauges;
 mod redis;
+mod sessions;
 mod signals;
 
 use std::io::Write;
