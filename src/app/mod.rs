@@ -8,6 +8,7 @@ pub mod gauges;
 mod redis;
 mod sessions;
 mod signals;
+mod standings;
 
 use std::io::Write;
 use std::sync::Arc;
