@@ -4,6 +4,7 @@
 //! the [`Store`]'s. Each move between the two paths is one Lua script (`lua/*.lua`).
 
 pub mod accounts;
+mod advice;
 pub mod alarm;
 mod authorities;
 mod book;
